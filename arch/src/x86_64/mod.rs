@@ -1,0 +1,17 @@
+//! x86_64, System V ABI.
+//!
+//! Sources: psABI AMD64 supplement (DWARF numbers, figure 3.36; callee-saved, section 3.2.1),
+//! `arch/x86/include/uapi/asm/ptrace-abi.h` (register set), `arch/x86/include/uapi/asm/sigcontext.h`
+//! and `ucontext.h` (signal frame), Go's `runtime/signal_linux_amd64.go` (names and order).
+mod code;
+mod layout;
+mod table;
+
+pub use code::{call_before, is_signal_trampoline};
+pub use layout::{
+    UCONTEXT_SIZE, find_signal_frames, registers_from_prstatus, registers_from_ucontext, system_call,
+};
+pub use table::{REGISTERS, RBP, RIP, RSP, from_dwarf};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+use super::*;
+use crate::{Arch, CallBefore, MAX_REGISTERS};
+
+#[test]
+fn every_dwarf_number_leads_back_to_its_register() {
+    let arch = Arch::X86_64;
+    assert!(arch.registers().len() <= MAX_REGISTERS);
+    for (id, info) in arch.iter() {
+        if let Some(number) = info.dwarf {
+            assert_eq!(arch.from_dwarf(number), Some(id), "{}", info.name);
+        }
+    }
+    assert_eq!(arch.from_dwarf(17), None, "xmm0 is not recorded");
+}
+
+#[test]
+fn names_of_pc_sp_and_fp_are_right() {
+    let arch = Arch::X86_64;
+    assert_eq!(arch.info(arch.pc()).name, "rip");
+    assert_eq!(arch.info(arch.sp()).name, "rsp");
+    assert_eq!(arch.info(arch.fp()).name, "rbp");
+}
+
+#[test]
+fn the_register_set_is_read_in_the_order_of_the_kernel() {
+    let order = [
+        "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx",
+        "rsi", "rdi", "orig_rax", "rip", "cs", "rflags", "rsp", "ss", "fs_base", "gs_base", "ds",
+        "es", "fs", "gs",
+    ];
+    let mut bytes = [0u8; 216];
+    for (place, piece) in bytes.chunks_exact_mut(8).enumerate() {
+        piece.copy_from_slice(&(0x1000 + place as u64).to_le_bytes());
+    }
+    let registers = registers_from_prstatus(&bytes).expect("216 bytes are this architecture's");
+    for (_, info, value) in registers.iter() {
+        let place = order.iter().position(|name| *name == info.name).expect("a kernel register");
+        assert_eq!(value, 0x1000 + place as u64, "{}", info.name);
+    }
+    assert!(registers_from_prstatus(&bytes[..68]).is_none(), "68 bytes are an i386 register set");
+}
+
+#[test]
+fn the_saved_context_is_read_in_the_order_of_the_kernel() {
+    let order = [
+        "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi", "rbp", "rbx", "rdx",
+        "rax", "rcx", "rsp", "rip", "rflags",
+    ];
+    let mut bytes = [0u8; UCONTEXT_SIZE];
+    for (place, piece) in bytes[40..].chunks_exact_mut(8).take(order.len()).enumerate() {
+        piece.copy_from_slice(&(0x2000 + place as u64).to_le_bytes());
+    }
+    let registers = registers_from_ucontext(&bytes).expect("long enough");
+    assert_eq!(registers.iter().count(), order.len());
+    for (_, info, value) in registers.iter() {
+        let place = order.iter().position(|name| *name == info.name).expect("a saved register");
+        assert_eq!(value, 0x2000 + place as u64, "{}", info.name);
+    }
+}
+
+#[test]
+fn a_signal_frame_is_found_in_a_stack_at_an_odd_place() {
+    let base = 0x7000_0004_u64; // not a multiple of 8
+    let mut stack = [0u8; 1024];
+    let context = 4 + 16 * 8;
+    stack[context + 20 * 8..][..8].copy_from_slice(&0x7fff_1000_u64.to_le_bytes());
+    stack[context + 23 * 8..][..8].copy_from_slice(&0x002b_0000_0000_0033_u64.to_le_bytes());
+    let fpstate = base + context as u64 + 0x1c0;
+    stack[context + 28 * 8..][..8].copy_from_slice(&fpstate.to_le_bytes());
+    let mut frames = find_signal_frames(&stack, base);
+    let frame = frames.next().expect("the frame is found");
+    assert_eq!(frame.context, base + context as u64);
+    assert_eq!(frame.registers.sp(), Some(0x7fff_1000));
+    assert_eq!(frames.next(), None);
+}
+
+#[test]
+fn calls_before_a_return_address_are_recognised() {
+    assert_eq!(call_before(&[0x90, 0xe8, 0xfb, 0xff, 0xff, 0xff]), CallBefore::Direct(-5));
+    assert_eq!(call_before(&[0xff, 0xd0]), CallBefore::Indirect, "call *%rax");
+    assert_eq!(call_before(&[0x41, 0xff, 0xd4]), CallBefore::Indirect, "call *%r12");
+    assert_eq!(call_before(&[0xff, 0x50, 0x18]), CallBefore::Indirect, "call *0x18(%rax)");
+    assert_eq!(call_before(&[0xff, 0x54, 0x24, 8]), CallBefore::Indirect, "call *8(%rsp)");
+    assert_eq!(call_before(&[0xff, 0x15, 1, 2, 3, 4]), CallBefore::Indirect, "call *d(%rip)");
+    assert_eq!(call_before(&[0xff, 0x14, 0xc5, 1, 2, 3, 4]), CallBefore::Indirect, "call *d(,%rax,8)");
+    assert_eq!(call_before(&[0xff, 0x90, 1, 2, 3, 4]), CallBefore::Indirect, "call *d(%rax)");
+    assert_eq!(call_before(&[0xff, 0xe0]), CallBefore::None, "jmp *%rax");
+    assert_eq!(call_before(&[0x90, 0x90, 0x90, 0x90, 0x90]), CallBefore::None);
+    assert_eq!(call_before(&[]), CallBefore::None);
+}
+
+#[test]
+fn the_trampoline_of_glibc_and_musl_is_recognised() {
+    assert!(is_signal_trampoline(&[0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05, 0x0f, 0x1f]));
+    assert!(!is_signal_trampoline(&[0x48, 0xc7, 0xc0, 14, 0, 0, 0, 0x0f, 0x05]));
+}
+
+#[test]
+fn a_system_call_is_told_from_user_code() {
+    let mut bytes = [0u8; 216];
+    let mut put = |place: usize, value: u64| bytes[place * 8..][..8].copy_from_slice(&value.to_le_bytes());
+    put(15, 202);
+    put(14, 7);
+    put(10, -512_i64 as u64);
+    let inside = registers_from_prstatus(&bytes).expect("right length");
+    assert_eq!(system_call(&inside), Some((202, [7, 0, 0, 0, 0, 0])));
+    bytes[10 * 8..][..8].copy_from_slice(&0_u64.to_le_bytes());
+    let ended = registers_from_prstatus(&bytes).expect("right length");
+    assert_eq!(system_call(&ended), None, "rax is the result");
+    bytes[15 * 8..][..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    let outside = registers_from_prstatus(&bytes).expect("right length");
+    assert_eq!(system_call(&outside), None);
+}

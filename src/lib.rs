@@ -1,0 +1,12 @@
+//! The library behind the `threaddump` program.
+//!
+//! Data flows one way: [`snapshot`] ← `collect`, then `images` → `unwind` → `symbolize` →
+//! [`report`]. The target is held only while the snapshot is filled.
+#![deny(unsafe_code)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("threaddump works on Linux only: it needs ptrace and /proc as Linux has them");
+
+pub mod ids;
+pub mod report;
+pub mod snapshot;

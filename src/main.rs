@@ -1,0 +1,2 @@
+//! The `threaddump` program.
+fn main() {}

@@ -1,0 +1,211 @@
+//! The report: everything that is printed, in every format. Its serialized form is the JSON schema
+//! `threaddump/1` (man/threaddump-json.5).
+use serde::{Serialize, Serializer};
+
+use crate::ids::{Pid, Tid};
+use crate::snapshot::{Problem, Source};
+
+/// An address or a register value; serialized as `"0x…"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hex(pub u64);
+
+impl Serialize for Hex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:#x}", self.0))
+    }
+}
+
+/// One dump of one process.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Always `threaddump/1`.
+    pub schema: &'static str,
+    /// Who made it.
+    pub tool: Tool,
+    /// RFC 3339, UTC.
+    pub captured_at: String,
+    /// How the data was obtained.
+    pub source: Source,
+    /// Why a weaker source than ptrace was used.
+    pub fallback_reason: Option<String>,
+    /// How long the target was held, in nanoseconds.
+    pub pause_ns: Option<u64>,
+    /// Whether every thread is here and every stack ended at its root.
+    pub complete: bool,
+    /// The process.
+    pub process: Process,
+    /// The signal of a crash.
+    pub signal: Option<Signal>,
+    /// ELF objects, by ascending address.
+    pub modules: Vec<ReportModule>,
+    /// Threads, in the snapshot's order.
+    pub threads: Vec<Thread>,
+    /// What could not be done, for the process as a whole.
+    pub problems: Vec<Problem>,
+}
+
+/// Name and version of this program.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tool {
+    /// `threaddump`.
+    pub name: &'static str,
+    /// Package version.
+    pub version: &'static str,
+}
+
+/// The process a report is about. Texts are lossy UTF-8.
+#[derive(Clone, Debug, Serialize)]
+pub struct Process {
+    /// Process id in our pid namespace.
+    pub pid: Pid,
+    /// In its own pid namespace.
+    pub ns_pid: Option<i32>,
+    /// Parent.
+    pub ppid: Option<i32>,
+    /// Real user id.
+    pub uid: Option<u32>,
+    /// Name of the leader thread.
+    pub name: String,
+    /// Executable.
+    pub exe: Option<String>,
+    /// Arguments.
+    pub cmdline: Vec<String>,
+    /// Architecture.
+    pub arch: &'static str,
+    /// RFC 3339, UTC.
+    pub start_time: Option<String>,
+    /// Control group.
+    pub cgroup: Option<String>,
+    /// Kernel release.
+    pub kernel: Option<String>,
+    /// Another tracer.
+    pub tracer: Option<Tracer>,
+}
+
+/// Another tracer of the process.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tracer {
+    /// Its process id.
+    pub pid: i32,
+    /// Its name.
+    pub name: String,
+}
+
+/// The signal of a crash.
+#[derive(Clone, Debug, Serialize)]
+pub struct Signal {
+    /// Number.
+    pub number: i32,
+    /// `SIGSEGV`, …
+    pub name: String,
+    /// `si_code`.
+    pub code: Option<i32>,
+    /// Fault address.
+    pub address: Option<Hex>,
+    /// Thread.
+    pub tid: Option<Tid>,
+}
+
+/// An ELF object of the process.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReportModule {
+    /// Path in the target's root, or `[vdso]`.
+    pub path: String,
+    /// Lower-case hexadecimal.
+    pub build_id: Option<String>,
+    /// Lowest mapped address.
+    pub start: Hex,
+    /// Address after the highest.
+    pub end: Hex,
+    /// Process address minus file address.
+    pub bias: Option<Hex>,
+    /// Separate debug file that was used.
+    pub debug_file: Option<String>,
+}
+
+/// One thread.
+#[derive(Clone, Debug, Serialize)]
+pub struct Thread {
+    /// Thread id in our pid namespace.
+    pub tid: Tid,
+    /// 0 for the leader, then counting up.
+    pub index: usize,
+    /// Thread name.
+    pub name: String,
+    /// State letter before the stop.
+    pub state: Option<char>,
+    /// The system call it is in.
+    pub syscall: Option<ReportSyscall>,
+    /// What it waits for, where that is known (nothing yet fills this).
+    pub wait: Option<()>,
+    /// Name and value, in print order; serialized as an object. Empty if not asked for.
+    #[serde(serialize_with = "registers_as_object")]
+    pub registers: Vec<(&'static str, Hex)>,
+    /// Innermost first.
+    pub frames: Vec<Frame>,
+    /// Frames left out in the middle of a very deep stack.
+    pub omitted: Option<Omitted>,
+    /// Why the walk ended: `root`, or a reason.
+    pub end: String,
+    /// What the end looked like, in words, where there is more to say.
+    pub end_detail: Option<String>,
+    /// What went wrong with this thread.
+    pub problems: Vec<Problem>,
+}
+
+/// A gap in the frames of a very deep stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Omitted {
+    /// The gap is before the frame at this place of `frames`.
+    pub before: usize,
+    /// Physical frames that are not shown.
+    pub count: usize,
+}
+
+/// A system call in progress.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReportSyscall {
+    /// Number.
+    pub number: i64,
+    /// Name, if the number is known.
+    pub name: Option<&'static str>,
+    /// The six argument registers.
+    pub args: [Hex; 6],
+}
+
+/// One frame, physical or inlined.
+#[derive(Clone, Debug, Serialize)]
+pub struct Frame {
+    /// Counts shown frames from 0, inlined ones too; frames left out count as one each.
+    pub index: usize,
+    /// The pc; for a caller the return address itself. Inlined frames share the pc of the frame
+    /// they are part of.
+    pub pc: Hex,
+    /// Path of the module the pc is in.
+    pub module: Option<String>,
+    /// File address of the pc in the module.
+    pub module_offset: Option<Hex>,
+    /// Build ID of the module.
+    pub build_id: Option<String>,
+    /// Demangled function name.
+    pub function: Option<String>,
+    /// pc minus start of the function; not for inlined frames.
+    pub function_offset: Option<u64>,
+    /// Source file.
+    pub file: Option<String>,
+    /// Line, from 1.
+    pub line: Option<u32>,
+    /// Column, from 1.
+    pub column: Option<u32>,
+    /// Whether the function was inlined into the next frame.
+    pub inlined: bool,
+    /// How the frame was found.
+    pub how: &'static str,
+}
+
+fn registers_as_object<S: Serializer>(
+    registers: &[(&'static str, Hex)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(registers.iter().map(|(name, value)| (name, value)))
+}

@@ -1,0 +1,9 @@
+//! Everything that was read from a target, and nothing derived from it.
+//!
+//! Every source (ptrace, and later core files, the relay, the crash handler) fills this one value;
+//! unwinding, naming and printing are functions of it and of the ELF files it names. It can be
+//! saved and loaded and then gives the same report.
+
+mod model;
+
+pub use model::*;

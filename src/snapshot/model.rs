@@ -1,0 +1,375 @@
+//! The value itself.
+use serde::{Deserialize, Serialize};
+use threaddump_arch::{Arch, Registers};
+
+use crate::ids::{Pid, Tid};
+
+/// One moment of one process.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// When the stop began, nanoseconds since the epoch.
+    pub captured_at_ns: i64,
+    /// How the data was obtained.
+    pub source: Source,
+    /// Why a weaker source than ptrace was used.
+    pub fallback_reason: Option<String>,
+    /// From the first request to stop to the last release, in nanoseconds; `None` if nothing was
+    /// stopped.
+    pub pause_ns: Option<u64>,
+    /// Facts about the process as a whole.
+    pub process: ProcessFacts,
+    /// The signal that ended the process, for crashes.
+    pub signal: Option<SignalFacts>,
+    /// All mappings, by ascending address, without overlaps.
+    pub mappings: Vec<Mapping>,
+    /// ELF objects among the mappings.
+    pub modules: Vec<Module>,
+    /// Threads, the leader first, then by ascending thread id.
+    pub threads: Vec<ThreadSnapshot>,
+    /// Pieces of memory that belong to no one thread (code without a file).
+    pub memory: Vec<MemoryPiece>,
+    /// What could not be read.
+    pub problems: Vec<Problem>,
+}
+
+/// Where a snapshot comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Source {
+    /// Threads stopped by ptrace.
+    Ptrace,
+    /// `/proc` alone; nothing was stopped.
+    Proc,
+}
+
+/// Facts about the process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProcessFacts {
+    /// Process id in our pid namespace.
+    pub pid: Pid,
+    /// Process id in its own, innermost pid namespace, if it could be read.
+    pub ns_pid: Option<i32>,
+    /// Parent process id.
+    pub ppid: Option<i32>,
+    /// Real user id.
+    pub uid: Option<u32>,
+    /// Name of the leader thread (`comm`), as the kernel gives it: any bytes but NUL.
+    #[serde(with = "byte_text")]
+    pub name: Vec<u8>,
+    /// Path of the executable in the target's root.
+    #[serde(with = "byte_text_option")]
+    pub exe: Option<Vec<u8>>,
+    /// Arguments.
+    #[serde(with = "byte_text_list")]
+    pub cmdline: Vec<Vec<u8>>,
+    /// Architecture of the executable.
+    #[serde(with = "arch_name")]
+    pub arch: Arch,
+    /// Start time, nanoseconds since the epoch.
+    pub start_time_ns: Option<i64>,
+    /// Control group path (version 2, else the first).
+    pub cgroup: Option<String>,
+    /// Kernel release (`uname -r`).
+    pub kernel: Option<String>,
+    /// Process id and name of another tracer, if there was one.
+    pub tracer: Option<(i32, String)>,
+}
+
+/// The signal of a crash.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SignalFacts {
+    /// Signal number.
+    pub number: i32,
+    /// `si_code`.
+    pub code: Option<i32>,
+    /// Fault address (process address space).
+    pub address: Option<u64>,
+    /// The thread that received it.
+    pub tid: Option<Tid>,
+}
+
+/// One line of `/proc/PID/maps` (proc_pid_maps(5)).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapping {
+    /// First address (process address space).
+    pub start: u64,
+    /// Address after the last.
+    pub end: u64,
+    /// Readable, writable, executable, shared.
+    pub permissions: Permissions,
+    /// Offset into the file, in bytes.
+    pub offset: u64,
+    /// Device of the file, as `(major, minor)`.
+    pub device: (u32, u32),
+    /// Inode of the file, 0 if there is none.
+    pub inode: u64,
+    /// Path or `[name]`, unescaped, without the ` (deleted)` mark; empty for anonymous memory.
+    #[serde(with = "byte_text")]
+    pub path: Vec<u8>,
+    /// Whether the file was deleted.
+    pub deleted: bool,
+}
+
+/// Access rights of a mapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permissions {
+    /// Readable.
+    pub read: bool,
+    /// Writable.
+    pub write: bool,
+    /// Executable.
+    pub execute: bool,
+    /// Shared, not private.
+    pub shared: bool,
+}
+
+/// An ELF object in the target's memory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Module {
+    /// Path in the target's root, or `[vdso]`, `/memfd:…`.
+    #[serde(with = "byte_text")]
+    pub path: Vec<u8>,
+    /// Lowest mapped address (process address space).
+    pub start: u64,
+    /// Address after the highest mapped one.
+    pub end: u64,
+    /// Device of the file.
+    pub device: (u32, u32),
+    /// Inode of the file, 0 if there is none.
+    pub inode: u64,
+    /// Whether the file was deleted or replaced.
+    pub deleted: bool,
+    /// Build ID read from the target's memory (`NT_GNU_BUILD_ID`).
+    #[serde(with = "hex_option")]
+    pub build_id: Option<Vec<u8>>,
+    /// Where its contents are.
+    pub image: ModuleImage,
+}
+
+/// Where the contents of a module are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ModuleImage {
+    /// In the file at the module's path.
+    File,
+    /// In the snapshot: a copy of the file (`blob[i]` = file offset i), because the path no longer
+    /// leads to it.
+    FileCopy(#[serde(skip)] Vec<u8>),
+    /// In the snapshot: a copy of the target's memory (`blob[i]` = address `start + i`), because
+    /// there is no file.
+    Memory(#[serde(skip)] Vec<u8>),
+    /// Nowhere.
+    None,
+}
+
+/// One thread.
+#[derive(Clone, Debug)]
+pub struct ThreadSnapshot {
+    /// Thread id in our pid namespace.
+    pub tid: Tid,
+    /// Thread name (`comm`).
+    pub name: Vec<u8>,
+    /// State letter of proc_pid_stat(5) before the stop (`R`, `S`, `D`, `T`, `t`, `Z`, `X`, `I`).
+    pub state: Option<char>,
+    /// The system call it is in.
+    pub syscall: Option<Syscall>,
+    /// Registers; empty if the thread could not be stopped.
+    pub registers: Option<Registers>,
+    /// Its stack, or stacks (a signal handler on an alternate stack has two), the current first.
+    pub stacks: Vec<MemoryPiece>,
+    /// Whether a stack goes on beyond what was copied.
+    pub stack_cut: bool,
+    /// What went wrong with this thread.
+    pub problems: Vec<Problem>,
+}
+
+/// A system call in progress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Syscall {
+    /// Its number on the target's architecture.
+    pub number: i64,
+    /// The six argument registers.
+    pub args: [u64; 6],
+}
+
+/// A piece of the target's memory.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MemoryPiece {
+    /// Process address of the first byte.
+    pub start: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl MemoryPiece {
+    /// Address after the last byte.
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(self.bytes.len() as u64)
+    }
+}
+
+impl std::fmt::Debug for MemoryPiece {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:#x}..{:#x}", self.start, self.end())
+    }
+}
+
+/// Something that could not be done, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The part of the work: `attach`, `stop`, `registers`, `stack`, `maps`, `file`, `unwind`,
+    /// `symbols` (an open set).
+    pub stage: String,
+    /// The thread concerned.
+    pub tid: Option<Tid>,
+    /// Lower case, object named, cause last.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem of the process as a whole.
+    pub fn new(stage: &str, message: impl Into<String>) -> Problem {
+        Problem { stage: stage.to_owned(), tid: None, message: message.into() }
+    }
+
+    /// A problem of one thread.
+    pub fn of_thread(stage: &str, tid: Tid, message: impl Into<String>) -> Problem {
+        Problem { stage: stage.to_owned(), tid: Some(tid), message: message.into() }
+    }
+}
+
+impl Snapshot {
+    /// The mapping that holds an address.
+    pub fn mapping_at(&self, address: u64) -> Option<&Mapping> {
+        let after = self.mappings.partition_point(|mapping| mapping.start <= address);
+        self.mappings[..after].last().filter(|mapping| address < mapping.end)
+    }
+}
+
+mod arch_name {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use threaddump_arch::Arch;
+
+    pub(super) fn serialize<S: Serializer>(arch: &Arch, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(arch.name())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arch, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        match name.as_str() {
+            "x86_64" => Ok(Arch::X86_64),
+            _ => Err(D::Error::custom(format!("unknown architecture {name:?}"))),
+        }
+    }
+}
+
+/// Bytes from the target as text with `\xNN` for what is not UTF-8, so that nothing is lost.
+mod byte_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::encode_bytes(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        super::decode_bytes(&text).ok_or_else(|| D::Error::custom("bad escape in a byte string"))
+    }
+}
+
+mod byte_text_option {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.as_deref().map(super::encode_bytes).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        super::decode_bytes(&text).map(Some).ok_or_else(|| D::Error::custom("bad escape in a byte string"))
+    }
+}
+
+mod byte_text_list {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(list: &[Vec<u8>], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(list.iter().map(|bytes| super::encode_bytes(bytes)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<u8>>, D::Error> {
+        let list = Vec::<String>::deserialize(deserializer)?;
+        let decoded: Option<_> = list.iter().map(|text| super::decode_bytes(text)).collect();
+        decoded.ok_or_else(|| D::Error::custom("bad escape in a byte string"))
+    }
+}
+
+mod hex_option {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.as_deref().map(super::hex).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        super::unhex(&text).map(Some).ok_or_else(|| D::Error::custom("bad hexadecimal digits"))
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+/// Bytes as text: UTF-8 as it is, a backslash doubled, other bytes as `\xNN`. [`decode_bytes`] is
+/// the inverse.
+pub fn encode_bytes(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(&chunk.valid().replace('\\', "\\\\"));
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+/// The bytes that [`encode_bytes`] was given.
+pub fn decode_bytes(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        match (first, after) {
+            (b'\\', [b'\\', after @ ..]) => {
+                bytes.push(b'\\');
+                rest = after;
+            }
+            (b'\\', [b'x', high, low, after @ ..]) => {
+                let digits = [*high, *low];
+                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+                rest = after;
+            }
+            (b'\\', _) => return None,
+            _ => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    Some(bytes)
+}
