@@ -51,6 +51,19 @@ pub enum CallBefore {
     Direct(i64),
 }
 
+/// What the instruction at the pc says about the stack pointer, in code that keeps frame pointers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryState {
+    /// The function has just been entered or is about to return: the return address is on top of
+    /// the stack and the frame pointer is the caller's.
+    ReturnOnTop,
+    /// The caller's frame pointer has been pushed, the own one not been set: the return address is
+    /// the second word of the stack.
+    FramePointerOnTop,
+    /// Anything else.
+    Unknown,
+}
+
 /// The interrupted registers and the place of the frame the kernel pushed for a signal handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignalFrame {
@@ -146,6 +159,15 @@ impl Arch {
 
     /// The most code bytes [`Arch::call_before`] looks at.
     pub const MAX_CALL: usize = 8;
+
+    /// Whether the pc is where a prologue or epilogue leaves the frame pointer at the caller's.
+    /// `before` are the bytes before the pc ([`Arch::MAX_CALL`] are enough), `at` those from it on
+    /// ([`Arch::TRAMPOLINE`] are enough).
+    pub fn entry_state(self, before: &[u8], at: &[u8]) -> EntryState {
+        match self {
+            Arch::X86_64 => x86_64::entry_state(before, at),
+        }
+    }
 
     /// Whether these code bytes are the signal trampoline (the code a signal handler returns to).
     /// [`Arch::TRAMPOLINE`] bytes are enough.

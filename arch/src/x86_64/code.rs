@@ -1,5 +1,5 @@
 //! What code bytes mean: calls before a return address, and the signal trampoline.
-use crate::CallBefore;
+use crate::{CallBefore, EntryState};
 
 /// `mov $15,%rax; syscall` (rt_sigreturn): glibc, musl and Go. Go and older C libraries may load
 /// `%eax` instead.
@@ -44,4 +44,23 @@ pub fn call_before(before: &[u8]) -> CallBefore {
         }
     }
     CallBefore::None
+}
+
+/// `push %rbp`, `mov %rsp,%rbp` (two encodings), `ret`, and the forms the latter comes in.
+pub fn entry_state(before: &[u8], at: &[u8]) -> EntryState {
+    const MOV_FP: [[u8; 3]; 2] = [[0x48, 0x89, 0xe5], [0x48, 0x8b, 0xec]];
+    const ENDBR: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+    let after_endbr = at.strip_prefix(&ENDBR).unwrap_or(at);
+    let prologue =
+        |code: &[u8]| code.first() == Some(&0x55) && MOV_FP.iter().any(|mov| code[1..].starts_with(mov));
+    if prologue(after_endbr) {
+        return EntryState::ReturnOnTop;
+    }
+    if before.last() == Some(&0x55) && MOV_FP.iter().any(|mov| at.starts_with(mov)) {
+        return EntryState::FramePointerOnTop;
+    }
+    match at {
+        [0xc3, ..] | [0xf3, 0xc3, ..] | [0xf2, 0xc3, ..] | [0xc2, ..] => EntryState::ReturnOnTop,
+        _ => EntryState::Unknown,
+    }
 }

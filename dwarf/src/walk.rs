@@ -1,0 +1,246 @@
+//! The walk from the innermost frame outwards.
+use core::borrow::Borrow;
+
+use gimli::Reader;
+use threaddump_arch::{Arch, Registers};
+
+use crate::address::CodeAddress;
+use crate::error::{CfiError, End, StepError};
+use crate::fallback;
+use crate::row::{ExpressionRef, Row};
+
+/// How a frame was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum How {
+    /// The registers of the thread itself.
+    Context,
+    /// By unwind information of the frame inside.
+    Cfi,
+    /// A signal interrupted it: its registers come from what the kernel saved.
+    Signal,
+    /// By the frame pointer of the frame inside, which has no unwind information.
+    FramePointer,
+    /// The return address was on top of the stack: the frame inside is no code at all, or has not
+    /// set up its frame.
+    Leaf,
+    /// By searching the stack for a return address. May be wrong.
+    Scan,
+}
+
+impl How {
+    /// The name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            How::Context => "context",
+            How::Cfi => "cfi",
+            How::Signal => "signal",
+            How::FramePointer => "frame_pointer",
+            How::Leaf => "leaf",
+            How::Scan => "scan",
+        }
+    }
+}
+
+/// One physical frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its pc.
+    pub address: CodeAddress,
+    /// Its stack pointer (process address).
+    pub sp: u64,
+    /// How it was found.
+    pub how: How,
+}
+
+/// What a walk asks of its caller.
+pub trait Target {
+    /// Bytes of unwind sections.
+    type Reader: Reader<Offset = usize>;
+    /// A row, or a shared pointer to a cached one.
+    type Row: Borrow<Row>;
+
+    /// Fills `bytes` from the process address, or answers `false`.
+    fn read(&mut self, address: u64, bytes: &mut [u8]) -> bool;
+    /// The row of the code address (use [`CodeAddress::lookup`]); `None` if nothing covers it.
+    ///
+    /// # Errors
+    /// If what covers it is unusable.
+    fn row(&mut self, address: CodeAddress) -> Result<Option<Self::Row>, CfiError>;
+    /// The bytes of an expression in the row of this address.
+    fn expression(&self, address: CodeAddress, place: ExpressionRef) -> Option<Self::Reader>;
+    /// Copies code from the process address on; answers how many bytes there are.
+    fn code(&mut self, address: u64, bytes: &mut [u8]) -> usize;
+    /// Whether the address is in executable memory.
+    fn is_executable(&self, address: u64) -> bool;
+    /// The memory mapping that holds the address: first address and address after the last.
+    fn region(&self, address: u64) -> Option<(u64, u64)>;
+}
+
+/// Stacks a walk may pass through (alternate signal stacks, coroutines).
+const MAX_STACKS: usize = 16;
+
+/// Walks the frames of one thread. [`Walker::next`] gives them, [`Walker::end`] says why it ended.
+///
+/// A walk cannot repeat itself: on each stack it only moves outwards, and it enters no part of a
+/// stack twice.
+#[derive(Debug)]
+pub struct Walker {
+    registers: Registers,
+    frame: Option<Frame>,
+    end: Option<End>,
+    scan: bool,
+    /// Parts of stacks walked so far, `(lowest, highest)` stack pointer; the last is current.
+    visited: [(u64, u64); MAX_STACKS],
+    stacks: usize,
+}
+
+impl Walker {
+    /// A walk from these registers. With `scan`, a stack is searched for return addresses where
+    /// everything else fails.
+    pub fn new(registers: Registers, scan: bool) -> Walker {
+        Walker { registers, frame: None, end: None, scan, visited: [(0, 0); MAX_STACKS], stacks: 0 }
+    }
+
+    /// Why the walk ended, once [`Walker::next`] has given `None`.
+    pub fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// The registers of the frame that [`Walker::next`] gave last.
+    pub fn registers(&self) -> &Registers {
+        &self.registers
+    }
+
+    /// The next frame outwards.
+    pub fn next<T: Target>(&mut self, target: &mut T) -> Option<Frame> {
+        if self.end.is_some() {
+            return None;
+        }
+        let result = match self.frame {
+            None => self.first(),
+            Some(frame) => self.outwards(target, frame),
+        };
+        match result {
+            Ok(frame) => {
+                self.frame = Some(frame);
+                Some(frame)
+            }
+            Err(end) => {
+                self.end = Some(end);
+                None
+            }
+        }
+    }
+
+    fn first(&mut self) -> Result<Frame, End> {
+        let arch = self.registers.arch();
+        let missing = |id| End::Rules(StepError::UnknownRegister(id));
+        let pc = self.registers.pc().ok_or(missing(arch.pc()))?;
+        let sp = self.registers.sp().ok_or(missing(arch.sp()))?;
+        self.visited[0] = (sp, sp);
+        self.stacks = 1;
+        Ok(Frame { address: CodeAddress { pc, exact: true }, sp, how: How::Context })
+    }
+
+    fn outwards<T: Target>(&mut self, target: &mut T, frame: Frame) -> Result<Frame, End> {
+        let (registers, how) = self.caller(target, frame)?;
+        let arch = registers.arch();
+        let missing = |id| End::Rules(StepError::UnknownRegister(id));
+        let pc = registers.pc().ok_or(missing(arch.pc()))?;
+        let sp = registers.sp().ok_or(missing(arch.sp()))?;
+        if how != How::Signal && !target.is_executable(pc) {
+            return Err(End::BadReturnAddress(pc));
+        }
+        self.progress(target, frame, sp, pc, how)?;
+        self.registers = registers;
+        Ok(Frame { address: CodeAddress { pc, exact: how == How::Signal }, sp, how })
+    }
+
+    /// Checks that the frame at `sp` is new, and remembers it.
+    fn progress<T: Target>(
+        &mut self,
+        target: &T,
+        frame: Frame,
+        sp: u64,
+        pc: u64,
+        how: How,
+    ) -> Result<(), End> {
+        let current = self.stacks - 1;
+        // Where the return address is in a register, a leaf function has no frame of its own.
+        let frameless = sp == frame.sp && frame.address.exact && pc != frame.address.pc && how != How::Signal;
+        let repeats = self.visited[..self.stacks].iter().enumerate().any(|(index, (low, high))| {
+            let end = if index == current && frameless { *high } else { high.saturating_add(1) };
+            (*low..end).contains(&sp)
+        });
+        if repeats {
+            return Err(End::NoProgress(sp));
+        }
+        let here = target.region(frame.sp);
+        let same_stack = here.is_none() || here.is_some_and(|(start, end)| (start..end).contains(&sp));
+        if same_stack && sp >= frame.sp {
+            self.visited[current].1 = sp;
+            return Ok(());
+        }
+        if (same_stack && how != How::Signal) || self.stacks == MAX_STACKS {
+            return Err(End::NoProgress(sp));
+        }
+        self.visited[self.stacks] = (sp, sp);
+        self.stacks += 1;
+        Ok(())
+    }
+
+    fn caller<T: Target>(&mut self, target: &mut T, frame: Frame) -> Result<(Registers, How), End> {
+        let address = frame.address;
+        if !target.is_executable(address.pc) {
+            return fallback::bad_pc(target, &self.registers)
+                .or_else(|| fallback::frame_pointer(target, &self.registers))
+                .or_else(|| self.scan.then(|| fallback::scan(target, &self.registers)).flatten())
+                .ok_or(End::NoUnwindInfo(address.pc));
+        }
+        let arch = self.registers.arch();
+        // The trampoline is entered by a return, not by a call: its pc is exact.
+        let trampoline = !address.exact && is_trampoline(target, arch, address.pc);
+        let lookup = if trampoline { CodeAddress { pc: address.pc, exact: true } } else { address };
+        match target.row(lookup) {
+            Ok(Some(row)) => return self.by_row(target, lookup, row.borrow()),
+            Ok(None) => {}
+            Err(error) => return Err(End::Damaged(error)),
+        }
+        if trampoline || (address.exact && is_trampoline(target, arch, address.pc)) {
+            return fallback::signal_frame(target, &self.registers);
+        }
+        if frame.how == How::FramePointer && self.registers.fp() == Some(0) {
+            return Err(End::Root);
+        }
+        let leaf = if address.exact { fallback::leaf(target, &self.registers) } else { None };
+        leaf.or_else(|| fallback::frame_pointer(target, &self.registers))
+            .or_else(|| self.scan.then(|| fallback::scan(target, &self.registers)).flatten())
+            .ok_or(End::NoUnwindInfo(address.pc))
+    }
+
+    fn by_row<T: Target>(
+        &self,
+        target: &mut T,
+        lookup: CodeAddress,
+        row: &Row,
+    ) -> Result<(Registers, How), End> {
+        let how = if row.signal_frame { How::Signal } else { How::Cfi };
+        let result = {
+            let target = core::cell::RefCell::new(target);
+            let mut read = |at: u64, bytes: &mut [u8]| target.borrow_mut().read(at, bytes);
+            row.apply(&self.registers, &mut read, |place| target.borrow().expression(lookup, place))
+        };
+        let caller = result.map_err(|error| match error {
+            StepError::Outermost => End::Root,
+            StepError::Unreadable(at) => End::UnreadableStack(at),
+            error => End::Rules(error),
+        })?;
+        Ok((caller.registers, how))
+    }
+}
+
+fn is_trampoline<T: Target>(target: &mut T, arch: Arch, pc: u64) -> bool {
+    let mut code = [0; Arch::TRAMPOLINE];
+    let length = target.code(pc, &mut code);
+    arch.is_signal_trampoline(&code[..length.min(Arch::TRAMPOLINE)])
+}
