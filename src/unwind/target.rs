@@ -1,0 +1,65 @@
+//! One thread of a snapshot, as the walker sees it.
+use std::rc::Rc;
+
+use threaddump_dwarf::{CfiError, CodeAddress, ExpressionRef, Row, Target};
+
+use super::tables::Tables;
+use crate::images::Slice;
+use crate::snapshot::{Snapshot, SnapshotMemory};
+
+pub(super) struct ThreadTarget<'t, 'i, 's> {
+    snapshot: &'t Snapshot,
+    memory: SnapshotMemory<'t>,
+    tables: &'t mut Tables<'i, 's>,
+}
+
+impl<'t, 'i, 's> ThreadTarget<'t, 'i, 's> {
+    pub(super) fn new(
+        snapshot: &'t Snapshot,
+        thread: usize,
+        tables: &'t mut Tables<'i, 's>,
+    ) -> ThreadTarget<'t, 'i, 's> {
+        ThreadTarget { snapshot, memory: SnapshotMemory::for_thread(snapshot, thread), tables }
+    }
+}
+
+impl<'s> Target for ThreadTarget<'_, '_, 's> {
+    type Reader = Slice<'s>;
+    type Row = Rc<Row>;
+
+    fn read(&mut self, address: u64, bytes: &mut [u8]) -> bool {
+        self.memory.read(address, bytes)
+    }
+
+    fn row(&mut self, address: CodeAddress) -> Result<Option<Rc<Row>>, CfiError> {
+        self.tables.row(address.lookup())
+    }
+
+    fn expression(&self, address: CodeAddress, place: ExpressionRef) -> Option<Slice<'s>> {
+        self.tables.expression(address.lookup(), place)
+    }
+
+    fn code(&mut self, address: u64, bytes: &mut [u8]) -> usize {
+        let code = self.tables.code(address, bytes.len());
+        if !code.is_empty() {
+            let length = code.len().min(bytes.len());
+            bytes[..length].copy_from_slice(&code[..length]);
+            return length;
+        }
+        // Code without a file was copied in pieces around the addresses that the stacks hold.
+        for length in [bytes.len(), bytes.len() / 2, 2] {
+            if length <= bytes.len() && self.memory.read(address, &mut bytes[..length]) {
+                return length;
+            }
+        }
+        0
+    }
+
+    fn is_executable(&self, address: u64) -> bool {
+        self.tables.is_executable(address)
+    }
+
+    fn region(&self, address: u64) -> Option<(u64, u64)> {
+        self.snapshot.mapping_at(address).map(|mapping| (mapping.start, mapping.end))
+    }
+}
