@@ -61,7 +61,8 @@ impl Drop for Target {
 fn build_target() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/manythreads.c");
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("manythreads");
-    let built = Command::new("cc").args(["-O2", "-g", "-pthread"]).arg(source).arg("-o").arg(&program).status();
+    let built =
+        Command::new("cc").args(["-O2", "-g", "-pthread"]).arg(source).arg("-o").arg(&program).status();
     assert!(built.expect("a C compiler is installed").success());
     program
 }
