@@ -1,0 +1,3 @@
+//! System calls, and the only place with `unsafe`.
+pub mod mapping;
+mod sigbus;
