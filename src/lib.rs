@@ -8,5 +8,8 @@
 compile_error!("threaddump works on Linux only: it needs ptrace and /proc as Linux has them");
 
 pub mod ids;
+pub mod images;
 pub mod report;
 pub mod snapshot;
+pub mod symbolize;
+pub mod sys;

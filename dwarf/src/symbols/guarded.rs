@@ -12,6 +12,9 @@ use gimli::{EndianSlice, Error, LittleEndian, Reader, ReaderOffsetId, Result};
 /// build and three in a debug build; threads of Rust programs have 2 MiB.
 const STACK: usize = 768 * 1024;
 
+/// Longest name or path, in bytes.
+const MAX_TEXT: usize = 1 << 18;
+
 thread_local! {
     static READS: Cell<u64> = const { Cell::new(0) };
     static LOWEST: Cell<usize> = const { Cell::new(0) };
@@ -111,7 +114,10 @@ impl Reader for Guarded<'_> {
     #[inline]
     fn find(&self, byte: u8) -> Result<usize> {
         self.spend()?;
-        Reader::find(&self.0, byte)
+        // One read must not walk through gigabytes in search of the end of a name.
+        let window = &self.0.slice()[..self.0.len().min(MAX_TEXT)];
+        let found = EndianSlice::new(window, LittleEndian).find(byte);
+        found.ok_or_else(|| Error::UnexpectedEof(self.offset_id()))
     }
 
     #[inline]

@@ -6,6 +6,8 @@ use object::pod;
 /// How far behind a symbol without a size an address may still be called by its name, in bytes.
 /// Assembly seldom says how long a function is; a wrong name is worse than none.
 const REACH: u64 = 4096;
+/// Symbols looked at; the largest browsers have two million.
+const MAX_SYMBOLS: usize = 1 << 25;
 /// Comparisons one pass may make. Real symbols hardly overlap, so a pass makes about one per
 /// address; only a crafted table in which all symbols hold all addresses comes near.
 const MAX_COMPARISONS: usize = 1 << 26;
@@ -44,7 +46,7 @@ pub struct Symbol<'s> {
 impl<'s> SymbolTable<'s> {
     /// A table of the given contents. `code` are the places where functions can be.
     pub fn new(symbols: &'s [u8], extended: &'s [u8], strings: &'s [u8], mut code: Vec<Code>) -> Self {
-        let count = symbols.len() / size_of::<Sym64<LE>>();
+        let count = (symbols.len() / size_of::<Sym64<LE>>()).min(MAX_SYMBOLS);
         // Fails only for a misaligned table, which no linker writes.
         let symbols = pod::slice_from_bytes(symbols, count).map_or(&[][..], |(symbols, _)| symbols);
         code.sort_unstable_by_key(|code| (code.section, code.start));
