@@ -9,7 +9,10 @@ compile_error!("threaddump works on Linux only: it needs ptrace and /proc as Lin
 
 pub mod collect;
 pub mod ids;
+pub mod images;
 pub mod proc;
 pub mod report;
 pub mod snapshot;
+pub mod symbolize;
 pub mod sys;
+pub mod unwind;
