@@ -55,6 +55,11 @@ impl<'i, 's> Tables<'i, 's> {
         self.executable[..after].last().is_some_and(|(_, end)| address < *end)
     }
 
+    /// Whether the address belongs to an ELF object.
+    pub(super) fn is_module(&self, address: u64) -> bool {
+        self.images.at(address).is_some()
+    }
+
     /// Code bytes of a module, from its file.
     pub(super) fn code(&self, address: u64, length: usize) -> &'s [u8] {
         self.images.at(address).map(|image| image.code(address, length)).unwrap_or_default()
