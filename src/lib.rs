@@ -7,6 +7,12 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("threaddump works on Linux only: it needs ptrace and /proc as Linux has them");
 
+pub mod collect;
 pub mod ids;
+pub mod images;
+pub mod proc;
 pub mod report;
 pub mod snapshot;
+pub mod symbolize;
+pub mod sys;
+pub mod unwind;

@@ -169,6 +169,13 @@ impl Arch {
         }
     }
 
+    /// Whether this stretch of code may change the stack pointer. Never wrongly `false`.
+    pub fn may_move_sp(self, code: &[u8]) -> bool {
+        match self {
+            Arch::X86_64 => x86_64::may_move_sp(code),
+        }
+    }
+
     /// Whether these code bytes are the signal trampoline (the code a signal handler returns to).
     /// [`Arch::TRAMPOLINE`] bytes are enough.
     pub fn is_signal_trampoline(self, code: &[u8]) -> bool {

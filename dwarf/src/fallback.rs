@@ -7,8 +7,9 @@ use crate::walk::{How, Target};
 type Step = Option<(Registers, How)>;
 
 /// A direct call proves a return address if it goes to the function of the pc, which begins at
-/// most this many bytes before it.
-const MAX_FUNCTION: u64 = 0x1_0000;
+/// most this many bytes before it and has not touched the stack pointer up to there. (A slot of
+/// the frame may hold an old return address, even one of a call to the same function.)
+const MAX_LEAF: usize = 256;
 /// Words that a scan looks at.
 const MAX_SCAN: u64 = 0x1_0000;
 /// Larger than any context the kernel saves of general registers.
@@ -93,7 +94,11 @@ pub(crate) fn leaf<T: Target>(target: &mut T, registers: &Registers) -> Step {
             let back = word(target, arch, sp)?;
             let CallBefore::Direct(distance) = call_before(target, arch, back) else { return None };
             let callee = back.wrapping_add_signed(distance);
-            let found = pc.checked_sub(callee).is_some_and(|inside| inside < MAX_FUNCTION);
+            let inside =
+                usize::try_from(pc.checked_sub(callee)?).ok().filter(|inside| *inside <= MAX_LEAF)?;
+            let mut code = [0; MAX_LEAF];
+            let found =
+                target.code(callee, &mut code[..inside]) == inside && !arch.may_move_sp(&code[..inside]);
             found.then(|| (returned(registers, back, sp.wrapping_add(size)), How::Leaf))
         }
     }

@@ -53,6 +53,8 @@ mod fallback;
 mod index;
 mod row;
 mod storage;
+#[cfg(feature = "symbols")]
+pub mod symbols;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -61,6 +63,7 @@ pub use address::{CodeAddress, FileAddress, LoadBias};
 pub use apply::Caller;
 pub use cfi::{DebugCfi, EhCfi};
 pub use cfi_sections::EhSections;
+pub use gimli;
 pub use error::{CfiError, End, StepError};
 pub use eval::{Memory, evaluate};
 #[cfg(feature = "alloc")]

@@ -4,6 +4,8 @@
 //! unwinding, naming and printing are functions of it and of the ELF files it names. It can be
 //! saved and loaded and then gives the same report.
 
+mod memory;
 mod model;
 
+pub use memory::SnapshotMemory;
 pub use model::*;

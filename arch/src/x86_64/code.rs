@@ -64,3 +64,27 @@ pub fn entry_state(before: &[u8], at: &[u8]) -> EntryState {
         _ => EntryState::Unknown,
     }
 }
+
+/// Whether code may change the stack pointer: conservative, as it looks at bytes, not at
+/// instructions. `push` is one byte (50 to 57); `sub`, `and`, `lea` and `mov` to `%rsp` have
+/// characteristic ModRM bytes; `enter` is c8.
+pub fn may_move_sp(code: &[u8]) -> bool {
+    const PAIRS: [[u8; 2]; 8] = [
+        [0x83, 0xec],
+        [0x81, 0xec],
+        [0x83, 0xe4],
+        [0x81, 0xe4],
+        [0x83, 0xc4],
+        [0x81, 0xc4],
+        [0x8d, 0x64],
+        [0x8d, 0xa4],
+    ];
+    code.iter().any(|byte| matches!(byte, 0x50..=0x57 | 0xc8))
+        || code.windows(2).any(|pair| PAIRS.iter().any(|known| pair == known) || moves_to_sp(pair))
+}
+
+/// `mov %reg,%rsp` (89 /r with rm = 4) and `mov …,%rsp` (8b /r with reg = 4).
+fn moves_to_sp(pair: &[u8]) -> bool {
+    matches!(pair, [0x89, modrm] if modrm & 0xc7 == 0xc4)
+        || matches!(pair, [0x8b, modrm] if modrm & 0x38 == 0x20)
+}

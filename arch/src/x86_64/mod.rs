@@ -7,7 +7,7 @@ mod code;
 mod layout;
 mod table;
 
-pub use code::{call_before, entry_state, is_signal_trampoline};
+pub use code::{call_before, entry_state, is_signal_trampoline, may_move_sp};
 pub use layout::{
     UCONTEXT_SIZE, find_signal_frames, registers_from_prstatus, registers_from_ucontext, system_call,
 };

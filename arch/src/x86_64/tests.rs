@@ -110,3 +110,20 @@ fn a_system_call_is_told_from_user_code() {
     let outside = registers_from_prstatus(&bytes).expect("right length");
     assert_eq!(system_call(&outside), None);
 }
+
+#[test]
+fn code_that_moves_the_stack_pointer_is_recognised() {
+    let moving: [&[u8]; 7] = [
+        &[0x55],                         // push %rbp
+        &[0x41, 0x54],                   // push %r12
+        &[0x48, 0x83, 0xec, 0x18],       // sub $0x18,%rsp
+        &[0x48, 0x81, 0xec, 0, 1, 0, 0], // sub $0x100,%rsp
+        &[0x48, 0x89, 0xec],             // mov %rbp,%rsp
+        &[0x48, 0x8d, 0x64, 0x24, 0xf8], // lea -8(%rsp),%rsp
+        &[0x48, 0x83, 0xe4, 0xf0],       // and $-16,%rsp
+    ];
+    for code in moving {
+        assert!(may_move_sp(code), "{code:x?}");
+    }
+    assert!(!may_move_sp(&[0xb8, 0x22, 0, 0, 0, 0x0f, 0x05]), "mov $34,%eax; syscall");
+}

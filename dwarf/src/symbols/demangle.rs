@@ -1,0 +1,175 @@
+//! Readable names from mangled ones, whatever the name is.
+use std::fmt::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The longest mangled name that is taken apart, in bytes. Names of deeply nested C++ templates
+/// reach tens of kilobytes.
+pub(super) const MAX_MANGLED: usize = 64 * 1024;
+/// The longest name given out, in bytes, without the ellipsis.
+pub const MAX_NAME: usize = 4096;
+/// Levels of nesting in a C++ name. cpp_demangle's own default fits a debug build's thread.
+const DEPTH: u32 = 96;
+
+/// The demangled name, if `raw` is a mangled Rust (legacy or v0) or C++ name; at most [`MAX_NAME`]
+/// bytes and an ellipsis. Hashes of Rust names are left out.
+pub fn demangle(raw: &str) -> Option<String> {
+    if raw.len() > MAX_MANGLED || !looks_mangled(raw) {
+        return None;
+    }
+    // Both libraries are written not to panic; a mistake in them must not cost the dump.
+    let readable = catch_unwind(AssertUnwindSafe(|| rust(raw).or_else(|| cpp(raw)))).ok()??;
+    (!readable.is_empty()).then_some(readable)
+}
+
+/// The name to show for a raw one: demangled if it can be, else itself, length-limited.
+pub fn display_name(raw: &str) -> String {
+    demangle(raw).unwrap_or_else(|| {
+        let mut name = Limited::default();
+        let _ = name.write_str(raw);
+        name.text
+    })
+}
+
+fn looks_mangled(raw: &str) -> bool {
+    ["_Z", "__Z", "_R", "__R", "___Z"].iter().any(|prefix| raw.starts_with(prefix))
+}
+
+fn rust(raw: &str) -> Option<String> {
+    let name = rustc_demangle::try_demangle(raw).ok()?;
+    // Legacy names look like C++ ones; only the hash at the end tells them apart.
+    if raw.starts_with("_Z") && !has_legacy_hash(raw) {
+        return None;
+    }
+    let mut readable = Limited::default();
+    let complete = write!(readable, "{name:#}").is_ok();
+    (complete || readable.full).then_some(readable.text)
+}
+
+/// Whether the last path component is `h` and sixteen hexadecimal digits.
+fn has_legacy_hash(raw: &str) -> bool {
+    let path = match raw.find("E.").or_else(|| raw.find("E@")) {
+        Some(end) => &raw[..=end],
+        None => raw,
+    };
+    let hash = path.strip_suffix('E').and_then(|path| path.get(path.len().checked_sub(19)?..));
+    let digits = hash.and_then(|hash| hash.strip_prefix("17h"));
+    digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+fn cpp(raw: &str) -> Option<String> {
+    // `name@VERSION` and `name@plt` are no part of the mangling.
+    let (mangled, suffix) = raw.split_at(raw.find('@').unwrap_or(raw.len()));
+    let parse = cpp_demangle::ParseOptions::default().recursion_limit(DEPTH);
+    let symbol = cpp_demangle::BorrowedSymbol::with_tail_and_options(mangled.as_bytes(), &parse);
+    let (symbol, tail) = symbol.ok()?;
+    let mut readable = Limited::default();
+    let options = cpp_demangle::DemangleOptions::new().recursion_limit(DEPTH);
+    let complete = symbol.structured_demangle(&mut readable, &options).is_ok();
+    if !complete && !readable.full {
+        return None;
+    }
+    // Compilers append `.cold`, `.part.0`, `.lto_priv.3`; anything else was not understood.
+    match tail.first() {
+        None => {}
+        Some(b'.' | b'$') => {
+            let _ = write!(readable, "{}", String::from_utf8_lossy(tail));
+        }
+        Some(_) => return None,
+    }
+    let _ = readable.write_str(suffix);
+    Some(readable.text)
+}
+
+/// Text that stops growing at [`MAX_NAME`] bytes.
+#[derive(Default)]
+struct Limited {
+    text: String,
+    full: bool,
+    /// Empty writes count too: a demangler can loop for ever without writing anything.
+    writes: usize,
+}
+
+impl Write for Limited {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        self.writes += 1;
+        let room = MAX_NAME.saturating_sub(self.text.len());
+        if self.full {
+            return Err(fmt::Error);
+        }
+        if piece.len() <= room && self.writes < 16 * MAX_NAME {
+            self.text.push_str(piece);
+            return Ok(());
+        }
+        let end = (0..=room.min(piece.len())).rev().find(|&end| piece.is_char_boundary(end));
+        self.text.push_str(&piece[..end.unwrap_or(0)]);
+        self.text.push('…');
+        self.full = true;
+        Err(fmt::Error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rust_names_lose_their_hash() {
+        let legacy = "_ZN4core3fmt9Formatter3pad17h0123456789abcdefE";
+        assert_eq!(demangle(legacy).unwrap(), "core::fmt::Formatter::pad");
+        assert_eq!(demangle(&format!("{legacy}.llvm.123")).unwrap(), "core::fmt::Formatter::pad");
+        let v0 = "_RNvMsr_NtCs3ssYzQotkvD_3std4pathNtB5_7PathBuf3newCs15kBYyAo9fc_7mycrate";
+        assert_eq!(demangle(v0).unwrap(), "<std::path::PathBuf>::new");
+    }
+
+    #[test]
+    fn cpp_names_keep_their_parameters() {
+        assert_eq!(demangle("_ZN5space3fooEibc").unwrap(), "space::foo(int, bool, char)");
+        assert_eq!(demangle("_ZN3Foo3barEv.cold").unwrap(), "Foo::bar() [clone .cold]");
+        assert_eq!(demangle("_ZNSaIcED1Ev@@GLIBCXX_3.4").unwrap(), "std::allocator<char>::~allocator()@@GLIBCXX_3.4");
+    }
+
+    #[test]
+    fn cpp_names_that_look_like_legacy_rust_stay_cpp() {
+        assert_eq!(demangle("_ZN3foo3barE").unwrap(), "foo::bar");
+    }
+
+    #[test]
+    fn other_names_stay_as_they_are() {
+        for name in ["main", "", "_", "_Zebra", "_R", "_ZN", "__libc_start_main"] {
+            assert_eq!(display_name(name), name);
+        }
+    }
+
+    #[test]
+    fn long_names_end_in_an_ellipsis() {
+        let long = "é".repeat(3000);
+        let shown = display_name(&long);
+        assert!(shown.len() <= MAX_NAME + '…'.len_utf8());
+        assert!(shown.ends_with('…'));
+    }
+
+    /// Each substitution doubles the text: forty of them would be a terabyte.
+    #[test]
+    fn a_name_that_explodes_is_cut() {
+        let mut name = String::from("_Z1fI1A");
+        for index in 0..60 {
+            name.push_str("N1BI");
+            name.push_str(&if index == 0 { "S_S_".to_owned() } else { "S0_S0_".to_owned() });
+            name.push_str("EE");
+        }
+        name.push_str("Evv");
+        let shown = display_name(&name);
+        assert!(shown.len() <= MAX_NAME + '…'.len_utf8());
+    }
+
+    #[test]
+    fn deep_nesting_does_not_overflow_the_stack() {
+        for piece in ["P", "K", "I", "N", "X", "Dp", "F", "A_", "L", "sr", "T", "cv", "_ZN1aI"] {
+            let _ = demangle(&format!("_Z1f{}", piece.repeat(MAX_MANGLED / 2 / piece.len())));
+            let _ = demangle(&format!("_ZN1a{}", piece.repeat(20_000 / piece.len())));
+        }
+        for piece in ["I", "N", "B", "T", "R", "D", "F", "NvC", "INvC1a1b", "Y", "X", "M"] {
+            let _ = demangle(&format!("_R{}", piece.repeat(MAX_MANGLED / 2 / piece.len())));
+        }
+    }
+}

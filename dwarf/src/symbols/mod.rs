@@ -1,0 +1,15 @@
+//! Names of addresses: ELF symbols, DWARF functions with their inlined callers and lines, and
+//! demangling.
+//!
+//! The caller supplies bytes (a symbol table, inflated DWARF sections, a mangled name); names come
+//! out. Nothing here opens a file. Everything is hostile: tables may lie, DWARF may loop and names
+//! may expand without end, so each part has a limit and none may panic.
+
+mod demangle;
+mod guarded;
+mod source;
+mod table;
+
+pub use demangle::{MAX_NAME, demangle, display_name};
+pub use source::{DebugInfo, DebugInfoError, Function, SourceFrame};
+pub use table::{Code, Symbol, SymbolTable};

@@ -1,0 +1,241 @@
+//! ELF symbols: which one holds an address.
+use object::LittleEndian as LE;
+use object::elf::{self, Sym64};
+use object::pod;
+
+/// How far behind a symbol without a size an address may still be called by its name, in bytes.
+/// Assembly seldom says how long a function is; a wrong name is worse than none.
+const REACH: u64 = 4096;
+/// Symbols looked at; the largest browsers have two million.
+const MAX_SYMBOLS: usize = 1 << 25;
+/// Comparisons one pass may make. Real symbols hardly overlap, so a pass makes about one per
+/// address; only a crafted table in which all symbols hold all addresses comes near.
+const MAX_COMPARISONS: usize = 1 << 26;
+
+/// A piece of the file's address space that holds code: an executable section, or an executable
+/// segment where there are no sections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// Section index as symbols name it; `None` fits any symbol.
+    pub section: Option<u32>,
+    /// First address.
+    pub start: u64,
+    /// Address after the last.
+    pub end: u64,
+}
+
+/// A symbol table (`.symtab` or `.dynsym`) with its strings.
+#[derive(Clone, Debug)]
+pub struct SymbolTable<'s> {
+    symbols: &'s [Sym64<LE>],
+    /// Section indexes that do not fit into a symbol (`SHT_SYMTAB_SHNDX`).
+    extended: &'s [u8],
+    strings: &'s [u8],
+    code: Vec<Code>,
+}
+
+/// A symbol that holds an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Symbol<'s> {
+    /// The name without a version suffix.
+    pub name: &'s [u8],
+    /// First address (file address).
+    pub start: u64,
+}
+
+impl<'s> SymbolTable<'s> {
+    /// A table of the given contents. `code` are the places where functions can be.
+    pub fn new(symbols: &'s [u8], extended: &'s [u8], strings: &'s [u8], mut code: Vec<Code>) -> Self {
+        let count = (symbols.len() / size_of::<Sym64<LE>>()).min(MAX_SYMBOLS);
+        // Fails only for a misaligned table, which no linker writes.
+        let symbols = pod::slice_from_bytes(symbols, count).map_or(&[][..], |(symbols, _)| symbols);
+        code.sort_unstable_by_key(|code| (code.section, code.start));
+        SymbolTable { symbols, extended, strings, code }
+    }
+
+    /// Whether there is nothing in the table.
+    pub fn is_empty(&self) -> bool {
+        self.symbols.is_empty()
+    }
+
+    /// The best symbol for an address, if one holds it.
+    pub fn at(&self, address: u64) -> Option<Symbol<'s>> {
+        self.resolve(&[address])[0]
+    }
+
+    /// The best symbol for each of `addresses` (file addresses, ascending), in one pass over the
+    /// table. Nothing is sorted or stored, because a table may have a million symbols and a dump
+    /// asks for a few dozen.
+    pub fn resolve(&self, addresses: &[u64]) -> Vec<Option<Symbol<'s>>> {
+        debug_assert!(addresses.is_sorted());
+        let mut pass = Pass {
+            addresses,
+            sized: vec![None; addresses.len()],
+            before: vec![None; addresses.len()],
+            comparisons: 0,
+        };
+        for (index, symbol) in self.symbols.iter().enumerate() {
+            if let Some(candidate) = self.candidate(index, symbol) {
+                pass.offer(self, candidate);
+            }
+            if pass.comparisons > MAX_COMPARISONS {
+                break;
+            }
+        }
+        pass.finish(self)
+    }
+
+    /// The symbol if it can name code.
+    #[inline]
+    fn candidate(&self, index: usize, symbol: &'s Sym64<LE>) -> Option<Candidate<'s>> {
+        let kind = symbol.st_type();
+        let is_function = kind == elf::STT_FUNC || kind == elf::STT_GNU_IFUNC;
+        if !is_function && kind != elf::STT_NOTYPE {
+            return None;
+        }
+        let start = symbol.st_value.get(LE);
+        let section = self.section_of(index, symbol)?;
+        let code = self.code_at(section, start)?;
+        // A compiler's local labels are no functions, and an empty name says nothing.
+        if !is_function && symbol.st_bind() == elf::STB_LOCAL && self.is_label(symbol) {
+            return None;
+        }
+        let end = start.saturating_add(symbol.st_size.get(LE)).min(code.end);
+        Some(Candidate { symbol, start, end, is_function, code_end: code.end })
+    }
+
+    fn section_of(&self, index: usize, symbol: &Sym64<LE>) -> Option<u32> {
+        let section = symbol.st_shndx.get(LE);
+        if section == elf::SHN_XINDEX {
+            let at = index.checked_mul(4)?;
+            let bytes = self.extended.get(at..at.checked_add(4)?)?;
+            return Some(u32::from_le_bytes(bytes.try_into().ok()?));
+        }
+        section.index().filter(|&index| index != 0).map(u32::from)
+    }
+
+    fn code_at(&self, section: u32, address: u64) -> Option<Code> {
+        let holds = |code: &&Code| (code.start..code.end).contains(&address);
+        let first = self.code.partition_point(|code| code.section < Some(section));
+        let named = self.code[first..].iter().take_while(|code| code.section == Some(section)).find(holds);
+        let unnamed = || self.code.iter().take_while(|code| code.section.is_none()).find(holds);
+        named.or_else(unnamed).copied()
+    }
+
+    /// Local NOTYPE symbols like `.L12`, `$x` or nothing at all.
+    fn is_label(&self, symbol: &Sym64<LE>) -> bool {
+        let name = self.name(symbol);
+        name.is_empty() || name.starts_with(b".L") || name.starts_with(b"$")
+    }
+
+    /// Name up to the version suffix (`@VERSION`, `@@VERSION`).
+    fn name(&self, symbol: &Sym64<LE>) -> &'s [u8] {
+        let name = self.full_name(symbol);
+        match name.iter().position(|&byte| byte == b'@') {
+            Some(at) if at > 0 => &name[..at],
+            _ => name,
+        }
+    }
+
+    fn full_name(&self, symbol: &Sym64<LE>) -> &'s [u8] {
+        let start = symbol.st_name.get(LE) as usize;
+        let rest = self.strings.get(start..).unwrap_or(&[]);
+        // The demanglers' input limit, with room to see that it is exceeded.
+        let rest = &rest[..rest.len().min(super::demangle::MAX_MANGLED + 1)];
+        rest.split(|&byte| byte == 0).next().unwrap_or(&[])
+    }
+
+    /// Smaller is better among symbols with one start.
+    fn rank(&self, candidate: &Candidate<'s>) -> impl Ord + use<'s> {
+        let full = self.full_name(candidate.symbol);
+        let bind = match candidate.symbol.st_bind() {
+            elf::STB_GLOBAL | elf::STB_GNU_UNIQUE => 0,
+            elf::STB_WEAK => 1,
+            _ => 2,
+        };
+        let underscores = full.iter().take_while(|&&byte| byte == b'_').count();
+        let versioned = full.contains(&b'@');
+        (full.is_empty(), !candidate.is_function, underscores, versioned, bind, full.len(), full)
+    }
+
+    fn better(&self, new: &Candidate<'s>, old: &Candidate<'s>) -> bool {
+        // The innermost symbol: the one that starts last.
+        match new.start.cmp(&old.start) {
+            std::cmp::Ordering::Equal => self.rank(new) < self.rank(old),
+            order => order.is_gt(),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Candidate<'s> {
+    symbol: &'s Sym64<LE>,
+    start: u64,
+    /// Start plus size.
+    end: u64,
+    is_function: bool,
+    code_end: u64,
+}
+
+/// One pass over a table.
+struct Pass<'a, 's> {
+    addresses: &'a [u64],
+    /// For each address the best symbol whose size covers it.
+    sized: Vec<Option<Candidate<'s>>>,
+    /// For each address the last symbol that starts between the address before and this one.
+    before: Vec<Option<Candidate<'s>>>,
+    comparisons: usize,
+}
+
+impl<'s> Pass<'_, 's> {
+    fn offer(&mut self, table: &SymbolTable<'s>, candidate: Candidate<'s>) {
+        let first = self.addresses.partition_point(|&address| address < candidate.start);
+        if let Some(slot) = self.before.get_mut(first) {
+            self.comparisons += 1;
+            let better = |old: &Candidate<'s>| {
+                // A size known at this start holds for every alias.
+                let key = |candidate: &Candidate<'s>| (candidate.start, candidate.end > candidate.start);
+                match key(&candidate).cmp(&key(old)) {
+                    std::cmp::Ordering::Equal => table.better(&candidate, old),
+                    order => order.is_gt(),
+                }
+            };
+            if slot.as_ref().is_none_or(better) {
+                *slot = Some(candidate);
+            }
+        }
+        for (slot, &address) in self.sized[first..].iter_mut().zip(&self.addresses[first..]) {
+            if address >= candidate.end || self.comparisons > MAX_COMPARISONS {
+                break;
+            }
+            self.comparisons += 1;
+            if slot.as_ref().is_none_or(|old| table.better(&candidate, old)) {
+                *slot = Some(candidate);
+            }
+        }
+    }
+
+    fn finish(self, table: &SymbolTable<'s>) -> Vec<Option<Symbol<'s>>> {
+        let mut last: Option<Candidate<'s>> = None;
+        let mut found = Vec::with_capacity(self.addresses.len());
+        for ((sized, before), &address) in self.sized.into_iter().zip(self.before).zip(self.addresses) {
+            last = before.or(last);
+            // Only the nearest symbol before the address, and only if it says no size.
+            let near = last.filter(|candidate| {
+                candidate.start == candidate.end
+                    && address < candidate.code_end
+                    && address - candidate.start < REACH
+            });
+            let best = match (sized, near) {
+                // A label inside a function that has a size does not end the function.
+                (Some(sized), Some(near)) if near.start > sized.start && near.is_function => Some(near),
+                (Some(sized), _) => Some(sized),
+                (None, near) => near,
+            };
+            let symbol = best.map(|best| Symbol { name: table.name(best.symbol), start: best.start });
+            found.push(symbol.filter(|symbol| !symbol.name.is_empty()));
+        }
+        found
+    }
+}
+

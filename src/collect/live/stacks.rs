@@ -1,0 +1,323 @@
+//! Copying stacks while their threads are stopped, without knowing how to unwind them.
+use std::io::IoSliceMut;
+
+use threaddump_arch::{Arch, Registers};
+
+use crate::ids::Tid;
+use crate::snapshot::{Mapping, MemoryPiece};
+use crate::sys::memory;
+
+/// Bytes of the buffer each thread has before the stop: most stacks of waiting threads fit.
+pub(super) const BUFFER: usize = 8 << 10;
+/// Bytes copied at once of each stack.
+const FIRST: usize = 64 << 10;
+/// Most bytes of a stack that is known to be one.
+const STACK_LIMIT: u64 = 16 << 20;
+/// Most bytes where a stack cannot be told from other memory: coroutines, heaps, unknown mappings.
+const OTHER_LIMIT: u64 = 256 << 10;
+/// All stacks of a process together; beyond it each thread gets [`FIRST`] bytes.
+const BUDGET: u64 = 1 << 30;
+/// Bytes below the stack pointer that a function without a frame may use (System V ABI, red zone).
+const RED_ZONE: u64 = 128;
+/// Stacks of one thread: its own, and those that signal handlers interrupted.
+const PIECES: usize = 4;
+/// Bytes of one further copy.
+const NEXT: usize = 1 << 20;
+
+/// Memory that can be a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    start: u64,
+    end: u64,
+    /// Whether it is a thread's stack for certain.
+    is_stack: bool,
+}
+
+/// Readable memory of a process, as it was before the stop.
+#[derive(Debug, Default)]
+pub(super) struct Ranges(Vec<Range>);
+
+impl Ranges {
+    /// Joins what belongs together: one stack may be several mappings with different flags.
+    pub(super) fn new(mappings: &[Mapping]) -> Ranges {
+        let mut ranges: Vec<Range> = Vec::new();
+        let mut before: Option<&Mapping> = None;
+        for mapping in mappings {
+            let previous = before.replace(mapping).filter(|before| before.end == mapping.start);
+            if !mapping.permissions.read {
+                continue;
+            }
+            let continues = previous.is_some_and(|before| is_plain(before) && before.path == mapping.path);
+            match ranges.last_mut() {
+                Some(last) if continues && is_plain(mapping) => last.end = mapping.end,
+                _ => {
+                    let guarded = previous.is_some_and(is_guard) && is_plain(mapping);
+                    let is_stack = guarded || mapping.path == b"[stack]";
+                    ranges.push(Range { start: mapping.start, end: mapping.end, is_stack });
+                }
+            }
+        }
+        Ranges(ranges)
+    }
+
+    fn at(&self, address: u64) -> Option<Range> {
+        let after = self.0.partition_point(|range| range.start <= address);
+        self.0[..after].last().copied().filter(|range| address < range.end)
+    }
+}
+
+fn is_plain(mapping: &Mapping) -> bool {
+    let rights = mapping.permissions;
+    mapping.inode == 0 && rights.read && rights.write && !rights.shared
+}
+
+fn is_guard(mapping: &Mapping) -> bool {
+    let rights = mapping.permissions;
+    mapping.inode == 0 && !(rights.read || rights.write || rights.execute)
+}
+
+/// Copies stacks of one process.
+#[derive(Debug)]
+pub(super) struct StackCopier<'a> {
+    via: Tid,
+    ranges: &'a Ranges,
+    limit: Option<u64>,
+    budget: u64,
+    /// Where the part of the first copy goes that does not fit into a thread's buffer; reused.
+    overflow: Vec<u8>,
+}
+
+/// The stacks of one thread.
+#[derive(Debug, Default)]
+pub(super) struct Stacks {
+    pub(super) pieces: Vec<MemoryPiece>,
+    pub(super) cut: bool,
+}
+
+impl<'a> StackCopier<'a> {
+    /// `via` is any live thread of the process; `limit` replaces the limits of each stack.
+    pub(super) fn new(via: Tid, ranges: &'a Ranges, limit: Option<u64>) -> StackCopier<'a> {
+        // Filled with ones so that the pages are there before the stop.
+        StackCopier { via, ranges, limit, budget: BUDGET, overflow: vec![1; FIRST] }
+    }
+
+    /// Reads through this thread from now on; any live one of the process will do.
+    pub(super) fn read_through(&mut self, tid: Tid) {
+        self.via = tid;
+    }
+
+    /// Copies the stack at the stack pointer, and those that signal frames on it lead to. `buffer`
+    /// becomes the first piece.
+    pub(super) fn copy(&mut self, arch: Arch, registers: &Registers, buffer: Vec<u8>) -> Stacks {
+        let mut stacks = Stacks::default();
+        let Some(sp) = registers.sp().filter(|&sp| sp != 0) else { return stacks };
+        self.copy_piece(sp, buffer, &mut stacks);
+        let mut looked_at = 0;
+        while looked_at < stacks.pieces.len() && stacks.pieces.len() < PIECES {
+            let piece = &stacks.pieces[looked_at];
+            let frames = arch.find_signal_frames(&piece.bytes, piece.start);
+            let sps: Vec<u64> = frames.filter_map(|frame| frame.registers.sp()).take(64 * PIECES).collect();
+            for sp in sps {
+                let known = stacks.pieces.iter().any(|piece| (piece.start..piece.end()).contains(&sp));
+                if !known && stacks.pieces.len() < PIECES {
+                    self.copy_piece(sp, Vec::new(), &mut stacks);
+                }
+            }
+            looked_at += 1;
+        }
+        stacks
+    }
+
+    /// Copies from just below `sp` up to the limit, the end of the stack, a hole, or a piece that is
+    /// there already.
+    fn copy_piece(&mut self, sp: u64, buffer: Vec<u8>, stacks: &mut Stacks) {
+        let low = sp.saturating_sub(RED_ZONE) & !7;
+        let range = self.ranges.at(low).or_else(|| self.ranges.at(sp));
+        let low = range.map_or(low, |range| low.max(range.start));
+        let above = stacks.pieces.iter().map(|piece| piece.start).filter(|&start| start > low).min();
+        let memory_end = range.map_or(u64::MAX, |range| range.end);
+        let end = memory_end.min(above.unwrap_or(u64::MAX));
+        let limit = match (self.limit, range) {
+            (Some(limit), _) => limit.max(RED_ZONE),
+            (None, Some(Range { is_stack: true, .. })) => STACK_LIMIT,
+            (None, _) => OTHER_LIMIT,
+        };
+        let limit = if self.budget == 0 { limit.min(FIRST as u64) } else { limit };
+        let wanted = (end - low).min(limit) as usize;
+        let mut bytes = self.read(low, wanted, buffer);
+        if bytes.is_empty() && low < sp & !7 {
+            // Nothing is mapped below sp: the pointer stands at the very end of a stack.
+            let (low, wanted) = (sp & !7, wanted.saturating_sub(RED_ZONE as usize));
+            bytes = self.read(low, wanted, Vec::new());
+            push(stacks, low, bytes);
+            return;
+        }
+        stacks.cut |= bytes.len() == wanted && low + (wanted as u64) < end;
+        push(stacks, low, bytes);
+    }
+
+    fn read(&mut self, low: u64, wanted: usize, mut bytes: Vec<u8>) -> Vec<u8> {
+        if bytes.is_empty() {
+            bytes = vec![0; BUFFER];
+        }
+        let first = wanted.min(FIRST);
+        bytes.truncate(first);
+        let room = first - bytes.len();
+        let inside = bytes.len();
+        let mut buffers = [IoSliceMut::new(&mut bytes), IoSliceMut::new(&mut self.overflow[..room])];
+        let copied = memory::read_into(self.via, low, &mut buffers);
+        bytes.truncate(copied);
+        bytes.extend_from_slice(&self.overflow[..copied.saturating_sub(inside)]);
+        if copied == first {
+            self.read_further(low, wanted, &mut bytes);
+        }
+        self.budget = self.budget.saturating_sub(bytes.len() as u64);
+        bytes
+    }
+
+    fn read_further(&mut self, low: u64, wanted: usize, bytes: &mut Vec<u8>) {
+        while bytes.len() < wanted {
+            let done = bytes.len();
+            let next = (wanted - done).min(NEXT);
+            bytes.resize(done + next, 0);
+            let copied = memory::read(self.via, low + done as u64, &mut bytes[done..]);
+            bytes.truncate(done + copied);
+            if copied < next {
+                break;
+            }
+        }
+    }
+}
+
+fn push(stacks: &mut Stacks, start: u64, bytes: Vec<u8>) {
+    if !bytes.is_empty() {
+        stacks.pieces.push(MemoryPiece { start, bytes });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proc::parse_maps;
+
+    fn ranges(text: &str) -> Vec<(u64, u64, bool)> {
+        Ranges::new(&parse_maps(text.as_bytes())).0.iter().map(|r| (r.start, r.end, r.is_stack)).collect()
+    }
+
+    #[test]
+    fn a_mapping_behind_a_guard_is_a_stack() {
+        let text = "1000-2000 ---p 0 0:0 0\n2000-9000 rw-p 0 0:0 0\n9000-a000 ---p 0 0:0 0\n\
+                    a000-c000 rw-p 0 0:0 0\nd000-e000 rw-p 0 0:0 0\n";
+        assert_eq!(ranges(text), [(0x2000, 0x9000, true), (0xa000, 0xc000, true), (0xd000, 0xe000, false)]);
+    }
+
+    #[test]
+    fn a_stack_of_several_mappings_is_one() {
+        let text = "1000-2000 ---p 0 0:0 0\n2000-3000 rw-p 0 0:0 0\n3000-4000 rwxp 0 0:0 0\n\
+                    5000-6000 rw-p 0 0:0 0 [stack]\n";
+        assert_eq!(ranges(text), [(0x2000, 0x4000, true), (0x5000, 0x6000, true)]);
+    }
+
+    #[test]
+    fn files_and_shared_memory_are_no_stacks() {
+        let text = "1000-2000 ---p 0 8:1 5 /lib/x\n2000-3000 rw-p 0 8:1 5 /lib/x\n3000-4000 ---p 0 0:0 0\n\
+                    4000-5000 rw-s 0 0:0 0\n";
+        assert_eq!(ranges(text), [(0x2000, 0x3000, false), (0x4000, 0x5000, false)]);
+    }
+
+    /// A piece of our own memory that plays the stack of a thread.
+    struct Own {
+        memory: Vec<u64>,
+        ranges: Ranges,
+        via: Tid,
+    }
+
+    impl Own {
+        fn new(words: usize, is_stack: bool) -> Own {
+            let memory: Vec<u64> = (0..words as u64).collect();
+            let start = memory.as_ptr() as u64;
+            let range = Range { start, end: start + words as u64 * 8, is_stack };
+            Own { memory, ranges: Ranges(vec![range]), via: Tid(std::process::id() as i32) }
+        }
+
+        fn copy(&self, word: usize, limit: Option<u64>) -> (u64, Stacks) {
+            let sp = self.memory.as_ptr() as u64 + word as u64 * 8;
+            let mut registers = Registers::new(Arch::X86_64);
+            registers.set(Arch::X86_64.sp(), sp);
+            let mut copier = StackCopier::new(self.via, &self.ranges, limit);
+            (sp, copier.copy(Arch::X86_64, &registers, vec![1; BUFFER]))
+        }
+
+        fn check(&self, piece: &MemoryPiece) {
+            let first = ((piece.start - self.memory.as_ptr() as u64) / 8) as usize;
+            for (index, bytes) in piece.bytes.chunks_exact(8).enumerate() {
+                assert_eq!(bytes, self.memory[first + index].to_le_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn a_shallow_stack_is_copied_with_its_red_zone() {
+        let own = Own::new(4096, true);
+        let (sp, stacks) = own.copy(4000, None);
+        assert_eq!((stacks.pieces.len(), stacks.cut), (1, false));
+        assert_eq!(stacks.pieces[0].start, sp - 128);
+        assert_eq!(stacks.pieces[0].bytes.len(), 128 + 96 * 8);
+        own.check(&stacks.pieces[0]);
+    }
+
+    #[test]
+    fn a_stack_deeper_than_the_buffer_is_copied_whole() {
+        for words in [2000, 9000, 20_000, 400_000] {
+            let own = Own::new(words, true);
+            let (_, stacks) = own.copy(16, None);
+            assert_eq!((stacks.pieces[0].bytes.len(), stacks.cut), (words * 8, false));
+            own.check(&stacks.pieces[0]);
+        }
+    }
+
+    #[test]
+    fn other_memory_is_cut_and_said_to_be() {
+        let own = Own::new(100_000, false);
+        let (_, stacks) = own.copy(16, None);
+        assert_eq!((stacks.pieces[0].bytes.len() as u64, stacks.cut), (OTHER_LIMIT, true));
+        let (_, stacks) = own.copy(16, Some(1000));
+        assert_eq!((stacks.pieces[0].bytes.len(), stacks.cut), (1000, true));
+        let (_, stacks) = own.copy(16, Some(1 << 30));
+        assert_eq!((stacks.pieces[0].bytes.len(), stacks.cut), (800_000, false));
+    }
+
+    #[test]
+    fn wild_stack_pointers_give_no_stack() {
+        let ranges = Ranges::default();
+        let mut copier = StackCopier::new(Tid(std::process::id() as i32), &ranges, None);
+        for sp in [0, 1, 127, 128, 4096, 1 << 63, u64::MAX - 7, u64::MAX] {
+            let mut registers = Registers::new(Arch::X86_64);
+            for (id, _) in Arch::X86_64.iter() {
+                registers.set(id, sp);
+            }
+            let stacks = copier.copy(Arch::X86_64, &registers, vec![1; BUFFER]);
+            assert!(stacks.pieces.is_empty(), "{sp:#x}");
+        }
+    }
+
+    #[test]
+    fn the_stack_a_signal_handler_interrupted_is_copied_too() {
+        let mut own = Own::new(4096, true);
+        let base = own.memory.as_ptr() as u64;
+        // A handler at word 100 on an alternate stack that ends at word 1000; the frame at word 200
+        // says that the interrupted code has its sp at word 3000.
+        own.ranges = Ranges(vec![
+            Range { start: base, end: base + 8000, is_stack: false },
+            Range { start: base + 16_000, end: base + 4096 * 8, is_stack: true },
+        ]);
+        own.memory[200 + 20] = base + 3000 * 8;
+        own.memory[200 + 23] = 0x002b_0000_0000_0033;
+        own.memory[200 + 28] = 0;
+        let (_, stacks) = own.copy(100, None);
+        assert_eq!(stacks.pieces.len(), 2);
+        assert_eq!(stacks.pieces[1].start, base + 3000 * 8 - 128);
+        assert_eq!(stacks.pieces[1].end(), base + 4096 * 8);
+        own.check(&stacks.pieces[1]);
+    }
+}

@@ -1,0 +1,135 @@
+//! What happens on the tracer thread: stop, copy, release.
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use threaddump_arch::{Arch, Registers};
+
+use super::fingerprint::Fingerprint;
+use super::hold::{Hold, State};
+use super::stacks::{BUFFER, Ranges, StackCopier, Stacks};
+use crate::ids::{Pid, Tid};
+use crate::proc::ProcDir;
+use crate::sys::{ptrace, thread};
+
+/// What the tracer thread has to know.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    pub(super) pid: Pid,
+    /// `/proc/PID`, held open.
+    pub(super) dir: &'a ProcDir,
+    pub(super) arch: Arch,
+    /// Threads listed before the stop, in ascending order.
+    pub(super) tids: &'a [Tid],
+    /// Whether `tids` are all threads of the process, or only those that were asked for.
+    pub(super) all: bool,
+    pub(super) ranges: &'a Ranges,
+    pub(super) stack_bytes: Option<u64>,
+    pub(super) timeout: Duration,
+    pub(super) fingerprint: Option<&'a Fingerprint>,
+}
+
+/// What a stopped thread held.
+#[derive(Debug)]
+pub(super) struct Copied {
+    pub(super) tid: Tid,
+    /// The register set, or why there is none.
+    pub(super) registers: Result<Registers, String>,
+    pub(super) stacks: Stacks,
+}
+
+/// What the tracer thread brings back.
+#[derive(Debug)]
+pub(super) struct Catch {
+    pub(super) captured_at_ns: i64,
+    pub(super) pause: Duration,
+    pub(super) copied: Vec<Copied>,
+    /// Threads that did not stop in time.
+    pub(super) unstopped: Vec<Tid>,
+    /// Threads that could not be attached to.
+    pub(super) refused: Vec<(Tid, Errno)>,
+    /// Whether the process was still running the program that was prepared for; `None` if that could
+    /// not be told.
+    pub(super) same_program: Option<bool>,
+    /// Id of the tracer thread.
+    pub(super) tracer: Tid,
+}
+
+/// Stops, copies and releases. What does not answer is released by the end of the calling OS thread,
+/// so that has to end next.
+pub(super) fn run(plan: &Plan<'_>) -> Catch {
+    let mut buffers = buffers(plan.tids.len());
+    let via = plan.tids.last().copied().unwrap_or(plan.pid.leader());
+    let mut copier = StackCopier::new(via, plan.ranges, plan.stack_bytes);
+    let mut hold = Hold::new(plan.pid, plan.dir, plan.tids.len());
+    thread::hurry();
+    hold.seize(plan.tids);
+    let members = plan.dir.list_tasks().unwrap_or_default();
+    hold.drop_strangers(&members);
+    if plan.all {
+        hold.seize(&members);
+    }
+    let captured_at_ns = now_ns();
+    let start = Instant::now();
+    stop(&mut hold, plan, start + plan.timeout);
+    let mut copied = Vec::with_capacity(hold.threads.len());
+    for held in hold.threads.iter().filter(|held| matches!(held.state, State::Stopped { .. })) {
+        copier.read_through(held.tid);
+        copied.extend(copy(held.tid, plan.arch, &mut copier, &mut buffers));
+    }
+    let same_program =
+        plan.fingerprint.map(|fingerprint| fingerprint.matches(copied.last().map(|last| last.tid)));
+    hold.release();
+    let pause = start.elapsed();
+    let (refused, tracer) = (hold.refused(), thread::own_id());
+    let pending = hold.threads.iter().filter(|held| held.state == State::Pending);
+    let unstopped = pending.map(|held| held.tid).collect();
+    Catch { captured_at_ns, pause, copied, unstopped, refused, same_program, tracer }
+}
+
+/// Buffers for the threads' stacks, with their pages in place: a page fault of ours would cost the
+/// target 0.5 µs and more.
+fn buffers(count: usize) -> Vec<Vec<u8>> {
+    (0..count).map(|_| vec![1; BUFFER]).collect()
+}
+
+/// Interrupts and waits until no thread runs any more. Threads that were running may have started
+/// others, so the list is read again until it holds nothing new.
+fn stop(hold: &mut Hold<'_>, plan: &Plan<'_>, deadline: Instant) {
+    loop {
+        hold.interrupt();
+        hold.wait(deadline);
+        if !plan.all || hold.is_complete() || Instant::now() >= deadline {
+            return;
+        }
+        let Ok(members) = plan.dir.list_tasks() else { return };
+        hold.drop_strangers(&members);
+        if !hold.seize(&members) {
+            return;
+        }
+    }
+}
+
+/// `None` for a thread that was killed while it was held.
+fn copy(tid: Tid, arch: Arch, copier: &mut StackCopier<'_>, buffers: &mut Vec<Vec<u8>>) -> Option<Copied> {
+    let mut bytes = [0; ptrace::MAX_REGISTER_SET];
+    let length = match ptrace::general_registers(tid, &mut bytes) {
+        Ok(length) => length,
+        Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => return None,
+        Err(error) => {
+            let registers = Err(format!("cannot read the registers of thread {tid}: {error}"));
+            return Some(Copied { tid, registers, stacks: Stacks::default() });
+        }
+    };
+    let Some(registers) = arch.registers_from_prstatus(&bytes[..length]) else {
+        let what = if length == 68 { "32-bit i386 code" } else { "code of an unknown mode" };
+        let registers = Err(format!("thread {tid} runs {what} ({length} bytes of registers)"));
+        return Some(Copied { tid, registers, stacks: Stacks::default() });
+    };
+    let stacks = copier.copy(arch, &registers, buffers.pop().unwrap_or_default());
+    Some(Copied { tid, registers: Ok(registers), stacks })
+}
+
+fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}

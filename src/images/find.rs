@@ -1,0 +1,209 @@
+//! Which file is a module's, and which debug file belongs to it.
+//!
+//! A path from a target's maps is only a hint: the file may have been replaced since, or the path
+//! may mean another file outside the target's root.
+use std::ffi::OsStr;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use threaddump_arch::Arch;
+
+use super::elf::{Elf, Layout};
+use super::notes;
+use super::sections::Contents;
+use super::store::Store;
+use super::FileAccess;
+use crate::snapshot::{Module, hex};
+use crate::sys::mapping::{FileMapping, open_regular};
+
+/// Opens files as the target sees them and checks that they are the right ones.
+#[derive(Debug)]
+pub(super) struct Finder<'s> {
+    store: &'s Store,
+    arch: Arch,
+    access: FileAccess,
+    /// The target's root directory, held so that it can be used after the target has ended.
+    root: Option<File>,
+    debug_dirs: Vec<PathBuf>,
+}
+
+/// An opened file.
+#[derive(Debug)]
+pub(super) struct Opened<'s> {
+    pub(super) contents: Contents<'s>,
+    pub(super) mapping: &'s FileMapping,
+}
+
+/// Why a file is not used.
+enum Refusal {
+    /// There is none, or it cannot be opened.
+    Missing(String),
+    /// It is another file than the one that is mapped.
+    Other(String),
+}
+
+impl<'s> Finder<'s> {
+    pub(super) fn new(store: &'s Store, arch: Arch, access: &FileAccess, debug_dirs: &[PathBuf]) -> Self {
+        let root = match access {
+            FileAccess::Live { root, .. } => {
+                let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+                OpenOptions::new().read(true).custom_flags(flags).open(root).ok()
+            }
+            FileAccess::Host => None,
+        };
+        Finder { store, arch, access: access.clone(), root, debug_dirs: debug_dirs.to_vec() }
+    }
+
+    /// The file of a module.
+    ///
+    /// # Errors
+    ///
+    /// In words, why no file is used.
+    pub(super) fn module(&self, module: &Module) -> Result<Opened<'s>, String> {
+        let mut other = None;
+        let mut missing = None;
+        for file in self.candidates(module) {
+            match file().and_then(|(file, exact)| self.check(&file, exact, module)) {
+                Ok(opened) => return Ok(opened),
+                Err(Refusal::Other(why)) => other = other.or(Some(why)),
+                Err(Refusal::Missing(why)) => missing = missing.or(Some(why)),
+            }
+        }
+        Err(other.or(missing).unwrap_or_else(|| "it has no path".to_owned()))
+    }
+
+    /// Ways to the file; the flag says that it is the mapped one whatever its inode.
+    #[allow(clippy::type_complexity)]
+    fn candidates<'a>(
+        &'a self,
+        module: &'a Module,
+    ) -> Vec<Box<dyn Fn() -> Result<(File, bool), Refusal> + 'a>> {
+        let path = Path::new(OsStr::from_bytes(&module.path));
+        let by_path = move || {
+            if !path.is_absolute() {
+                return Err(Refusal::Missing("it has no path".to_owned()));
+            }
+            let exact = matches!(self.access, FileAccess::Host);
+            self.open(path).map(|file| (file, exact)).map_err(|error| Refusal::Missing(error.to_string()))
+        };
+        let FileAccess::Live { proc_dir, .. } = &self.access else { return vec![Box::new(by_path)] };
+        let by_range = move || {
+            let file = mapped_file(&proc_dir.join("map_files"), module.start);
+            file.map(|file| (file, true)).map_err(|error| Refusal::Missing(error.to_string()))
+        };
+        let by_exe = move || {
+            let file = open_regular(&proc_dir.join("exe"));
+            file.map(|file| (file, false)).map_err(|error| Refusal::Missing(error.to_string()))
+        };
+        // The first reason given is the one about the path, which is what people can act on.
+        vec![Box::new(by_path), Box::new(by_range), Box::new(by_exe)]
+    }
+
+    fn check(&self, file: &File, exact: bool, module: &Module) -> Result<Opened<'s>, Refusal> {
+        let missing = |error: io::Error| Refusal::Missing(error.to_string());
+        let meta = file.metadata().map_err(missing)?;
+        let same_file = exact || is_mapped_file(&meta, module);
+        if !same_file && module.build_id.is_none() {
+            return Err(Refusal::Other(format!(
+                "the file there is another one (inode {} instead of {})",
+                meta.ino(),
+                module.inode
+            )));
+        }
+        let opened = self.map(file).map_err(Refusal::Missing)?;
+        let Some(wanted) = &module.build_id else { return Ok(opened) };
+        match notes::build_id(&opened.contents.elf) {
+            Some(found) if found == wanted.as_slice() => Ok(opened),
+            found => Err(Refusal::Other(format!(
+                "its build ID is {}, but the one in memory is {}",
+                found.map_or_else(|| "missing".to_owned(), hex),
+                hex(wanted)
+            ))),
+        }
+    }
+
+    fn map(&self, file: &File) -> Result<Opened<'s>, String> {
+        let mapping = FileMapping::of(file).map_err(|error| error.to_string())?;
+        // Parsed before it is stored: what is not used is unmapped at once.
+        Elf::parse(mapping.bytes(), Layout::File, self.arch)?;
+        let mapping = self.store.keep_mapping(mapping);
+        let elf = Elf::parse(mapping.bytes(), Layout::File, self.arch)?;
+        Ok(Opened { contents: Contents::new(elf, self.store), mapping })
+    }
+
+    /// An object whose bytes are in the snapshot.
+    ///
+    /// # Errors
+    ///
+    /// In words, if it is no ELF object.
+    pub(super) fn copy(&self, bytes: &[u8], layout: Layout) -> Result<Contents<'s>, String> {
+        let elf = Elf::parse(self.store.keep_bytes(bytes.to_vec()), layout, self.arch)?;
+        Ok(Contents::new(elf, self.store))
+    }
+
+    /// Opens a path as the target would: its symbolic links cannot leave its root.
+    fn open(&self, path: &Path) -> io::Result<File> {
+        let (Some(root), FileAccess::Live { root: root_path, .. }) = (&self.root, &self.access) else {
+            return open_regular(path);
+        };
+        let how = OpenHow::new()
+            .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        match openat2(root, path, how) {
+            Ok(file) => Ok(File::from(file)),
+            // Before Linux 5.6 and under older container filters there is no openat2(2).
+            Err(Errno::ENOSYS | Errno::EPERM) => {
+                open_regular(&root_path.join(path.strip_prefix("/").unwrap_or(path)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The separate debug file for a build ID.
+    pub(super) fn debug_file(&self, build_id: &[u8]) -> Option<(Opened<'s>, PathBuf)> {
+        let digits = hex(build_id);
+        let (first, rest) = digits.split_at_checked(2).filter(|(_, rest)| !rest.is_empty())?;
+        let name = format!(".build-id/{first}/{rest}.debug");
+        self.debug_dirs.iter().find_map(|dir| {
+            let path = dir.join(&name);
+            let in_target = self.root.is_some().then(|| self.open(&path));
+            let on_host = || open_regular(&path);
+            let opened = in_target
+                .and_then(Result::ok)
+                .and_then(|file| self.debug_candidate(&file, build_id))
+                .or_else(|| self.debug_candidate(&on_host().ok()?, build_id))?;
+            Some((opened, path))
+        })
+    }
+
+    fn debug_candidate(&self, file: &File, build_id: &[u8]) -> Option<Opened<'s>> {
+        let opened = self.map(file).ok()?;
+        (notes::build_id(&opened.contents.elf) == Some(build_id)).then_some(opened)
+    }
+}
+
+/// Whether a file is the one a module was mapped from, by device and inode.
+///
+/// btrfs and overlayfs show another device in maps than in stat(2), both without a major number.
+fn is_mapped_file(meta: &Metadata, module: &Module) -> bool {
+    let device = (libc::major(meta.dev()), libc::minor(meta.dev()));
+    let without_major = device.0 == 0 && module.device.0 == 0;
+    meta.ino() == module.inode && module.inode != 0 && (device == module.device || without_major)
+}
+
+/// The file mapped at an address, through `/proc/PID/map_files` (needs CAP_CHECKPOINT_RESTORE).
+fn mapped_file(dir: &Path, start: u64) -> io::Result<File> {
+    let wanted = format!("{start:x}-");
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().as_bytes().starts_with(wanted.as_bytes()) {
+            return open_regular(&entry.path());
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
+}

@@ -1,0 +1,190 @@
+//! One module with its file.
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use gimli::{EndianSlice, LittleEndian};
+use threaddump_dwarf::symbols::{DebugInfo, DebugInfoError, SymbolTable};
+use threaddump_dwarf::{EhSections, gimli};
+
+use super::Slice;
+use super::elf::{Layout, PF_X};
+use super::find::{Finder, Opened};
+use super::notes;
+use super::sections::Contents;
+use crate::snapshot::{Module, ModuleImage, Problem};
+use crate::sys::mapping::FileMapping;
+
+/// A module of the process together with the contents of its ELF file.
+///
+/// Opening one costs a mapping and a look at its headers; everything else is read when it is first
+/// asked for.
+#[derive(Debug)]
+pub struct Image<'s> {
+    path: Vec<u8>,
+    build_id: Option<Vec<u8>>,
+    start: u64,
+    end: u64,
+    bias: Option<u64>,
+    contents: Option<Contents<'s>>,
+    mapping: Option<&'s FileMapping>,
+    finder: Rc<Finder<'s>>,
+    eh_sections: OnceCell<Option<EhSections<Slice<'s>>>>,
+    debug: OnceCell<Option<(Opened<'s>, PathBuf)>>,
+    failure: Option<String>,
+}
+
+impl<'s> Image<'s> {
+    pub(super) fn open(module: &Module, finder: &Rc<Finder<'s>>) -> Image<'s> {
+        let (opened, failure) = match open(module, finder) {
+            Ok(opened) => (Some(opened), None),
+            Err(why) => (None, Some(why)),
+        };
+        let (contents, mapping) = match opened {
+            Some((contents, mapping)) => (Some(contents), mapping),
+            None => (None, None),
+        };
+        let own_id = || contents.as_ref().and_then(|contents| notes::build_id(&contents.elf));
+        Image {
+            path: module.path.clone(),
+            build_id: module.build_id.clone().or_else(|| own_id().map(<[u8]>::to_vec)),
+            start: module.start,
+            end: module.end,
+            bias: contents.as_ref().and_then(|contents| contents.elf.bias(module.start)),
+            contents,
+            mapping,
+            finder: Rc::clone(finder),
+            eh_sections: OnceCell::new(),
+            debug: OnceCell::new(),
+            failure: failure.flatten(),
+        }
+    }
+
+    /// Path in the target's root, or `[vdso]`.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// Build ID, from the target's memory or else from the file.
+    pub fn build_id(&self) -> Option<&[u8]> {
+        self.build_id.as_deref()
+    }
+
+    /// Lowest mapped address (process address space).
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Address after the highest mapped one (process address space).
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Process address minus file address; wraps. `None` if the ELF file could not be read.
+    pub fn bias(&self) -> Option<u64> {
+        self.bias
+    }
+
+    /// The file address of a process address.
+    pub fn file_address(&self, process_address: u64) -> Option<u64> {
+        Some(process_address.wrapping_sub(self.bias?))
+    }
+
+    /// The separate debug file in use, as the target names it. Known once something was looked up
+    /// in it.
+    pub fn debug_file(&self) -> Option<PathBuf> {
+        Some(self.debug.get()?.as_ref()?.1.clone())
+    }
+
+    /// The whole file or memory image.
+    pub fn elf_bytes(&self) -> Option<&'s [u8]> {
+        Some(self.contents.as_ref()?.elf.bytes)
+    }
+
+    /// `.eh_frame` and its search table; from the section headers, else from the segment that
+    /// holds the table.
+    pub fn eh_sections(&self) -> Option<EhSections<Slice<'s>>> {
+        self.eh_sections.get_or_init(|| self.contents.as_ref()?.eh_sections()).clone()
+    }
+
+    /// `.debug_frame` of the file, else of the debug file.
+    pub fn debug_frame(&self) -> Option<Slice<'s>> {
+        let holder = self.holder_of(".debug_frame")?;
+        let bytes = holder.debug(".debug_frame");
+        (!bytes.is_empty()).then(|| EndianSlice::new(bytes, LittleEndian))
+    }
+
+    /// Up to `len` bytes of code at a process address, as they are in the file; fewer, or none,
+    /// where the executable segment ends.
+    pub fn code(&self, process_address: u64, len: usize) -> &'s [u8] {
+        let code = || {
+            let address = self.file_address(process_address)?;
+            let (bytes, segment) = self.contents.as_ref()?.elf.at_address(address)?;
+            (segment.flags & PF_X != 0).then(|| &bytes[..len.min(bytes.len())])
+        };
+        code().unwrap_or(&[])
+    }
+
+    /// Symbol tables, the most complete first. `.symtab` where there is one, then `.dynsym`.
+    pub fn symbol_tables(&self) -> Vec<SymbolTable<'s>> {
+        let Some(contents) = &self.contents else { return Vec::new() };
+        let full = contents.symtab().or_else(|| self.debug_contents()?.symtab());
+        full.into_iter().chain(contents.dynsym(self.bias.unwrap_or(0))).collect()
+    }
+
+    /// The DWARF of the file, else of its debug file. `None` if there is none.
+    pub fn debug_info(&self) -> Option<Result<DebugInfo<'s>, DebugInfoError>> {
+        let holder = self.holder_of(".debug_info")?;
+        Some(DebugInfo::new(|name| holder.debug(name)))
+    }
+
+    /// What could not be read or used so far.
+    pub fn problems(&self) -> Vec<Problem> {
+        let name = String::from_utf8_lossy(&self.path);
+        let debug = self.debug.get().and_then(Option::as_ref);
+        let refused = self.failure.iter().map(|why| format!("cannot use {name}: {why}"));
+        let own = self.contents.iter().flat_map(|contents| contents.failures());
+        let own = own.map(|why| format!("{name}: {why}"));
+        let separate = debug.iter().flat_map(|(opened, path)| {
+            let path = path.display().to_string();
+            opened.contents.failures().into_iter().map(move |why| format!("{path}: {why}"))
+        });
+        let damaged = self.mapping.is_some_and(FileMapping::damaged).then(|| name.to_string());
+        let debug_damaged = debug.filter(|(opened, _)| opened.mapping.damaged());
+        let changed = damaged.into_iter().chain(debug_damaged.map(|(_, path)| path.display().to_string()));
+        let changed = changed.map(|path| format!("{path} became shorter while it was read"));
+        let messages = refused.chain(own).chain(separate).chain(changed);
+        messages.map(|message| Problem::new("file", message)).collect()
+    }
+
+    /// The object that has a debug section: the file itself if it does.
+    fn holder_of(&self, name: &str) -> Option<&Contents<'s>> {
+        let own = self.contents.as_ref()?;
+        if own.has_debug(name) {
+            return Some(own);
+        }
+        self.debug_contents().filter(|debug| debug.has_debug(name))
+    }
+
+    fn debug_contents(&self) -> Option<&Contents<'s>> {
+        let found = self.debug.get_or_init(|| self.finder.debug_file(self.build_id()?));
+        found.as_ref().map(|(opened, _)| &opened.contents)
+    }
+}
+
+type Parts<'s> = (Contents<'s>, Option<&'s FileMapping>);
+
+/// Opens the contents of a module. `Err(None)`: there are none, and that is already known.
+fn open<'s>(module: &Module, finder: &Finder<'s>) -> Result<Parts<'s>, Option<String>> {
+    let (bytes, layout) = match &module.image {
+        ModuleImage::File => {
+            let opened = finder.module(module).map_err(Some)?;
+            return Ok((opened.contents, Some(opened.mapping)));
+        }
+        ModuleImage::FileCopy(bytes) => (bytes, Layout::File),
+        ModuleImage::Memory(bytes) => (bytes, Layout::Memory),
+        ModuleImage::None => return Err(None),
+    };
+    let contents = finder.copy(bytes, layout).map_err(Some)?;
+    Ok((contents, None))
+}

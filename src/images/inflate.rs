@@ -1,0 +1,148 @@
+//! Compressed sections.
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// deflate cannot do better than 1032 to 1; a size beyond this is a lie in either format.
+const MAX_RATIO: u64 = 1032;
+/// Size of `Elf64_Chdr`, in bytes.
+const HEADER: usize = 24;
+const ELFCOMPRESS_ZLIB: u32 = 1;
+const ELFCOMPRESS_ZSTD: u32 = 2;
+
+/// A section's compressed form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Compressed<'s> {
+    format: Format,
+    data: &'s [u8],
+    /// Bytes it says it inflates to.
+    pub(super) size: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Zlib,
+    Zstd,
+}
+
+impl<'s> Compressed<'s> {
+    /// Contents of a section with `SHF_COMPRESSED`.
+    pub(super) fn with_header(contents: &'s [u8]) -> Option<Compressed<'s>> {
+        let (header, data) = contents.split_at_checked(HEADER)?;
+        let format = match u32::from_le_bytes(header[..4].try_into().ok()?) {
+            ELFCOMPRESS_ZLIB => Format::Zlib,
+            ELFCOMPRESS_ZSTD => Format::Zstd,
+            _ => return None,
+        };
+        let size = u64::from_le_bytes(header[8..16].try_into().ok()?);
+        Some(Compressed { format, data, size })
+    }
+
+    /// Contents of an old `.zdebug_*` section: `ZLIB` and a big-endian size.
+    pub(super) fn with_magic(contents: &'s [u8]) -> Option<Compressed<'s>> {
+        let rest = contents.strip_prefix(b"ZLIB")?;
+        let (size, data) = rest.split_at_checked(8)?;
+        Some(Compressed { format: Format::Zlib, data, size: u64::from_be_bytes(size.try_into().ok()?) })
+    }
+
+    /// The inflated contents, if that is at most `room` bytes.
+    ///
+    /// # Errors
+    ///
+    /// In words.
+    pub(super) fn inflate(&self, room: u64) -> Result<Vec<u8>, String> {
+        if self.size > (self.data.len() as u64).saturating_mul(MAX_RATIO) {
+            return Err(format!("{} bytes cannot inflate to {}", self.data.len(), self.size));
+        }
+        if self.size > room {
+            return Err(format!("{} bytes are more than the {room} left for inflated sections", self.size));
+        }
+        let size = usize::try_from(self.size).map_err(|_| "too large".to_owned())?;
+        let mut inflated = Vec::new();
+        inflated.try_reserve_exact(size).map_err(|_| "out of memory".to_owned())?;
+        inflated.resize(size, 0);
+        let written = match self.format {
+            Format::Zlib => libdeflater::Decompressor::new()
+                .zlib_decompress(self.data, &mut inflated)
+                .map_err(|error| error.to_string())?,
+            Format::Zstd => zstd(self.data, &mut inflated)?,
+        };
+        if written != size {
+            return Err(format!("inflates to {written} bytes instead of {size}"));
+        }
+        Ok(inflated)
+    }
+}
+
+fn zstd(data: &[u8], inflated: &mut [u8]) -> Result<usize, String> {
+    // The decoder has panics for states that should be impossible; hostile input must not show one.
+    let decode = || ruzstd::decoding::FrameDecoder::new().decode_all(data, inflated);
+    match catch_unwind(AssertUnwindSafe(decode)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("bad data".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zlib(data: &[u8]) -> Vec<u8> {
+        let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
+        let mut out = vec![0; compressor.zlib_compress_bound(data.len())];
+        let len = compressor.zlib_compress(data, &mut out).unwrap();
+        out.truncate(len);
+        out
+    }
+
+    fn with_header(kind: u32, size: u64, data: &[u8]) -> Vec<u8> {
+        let mut section = kind.to_le_bytes().to_vec();
+        section.extend_from_slice(&[0; 4]);
+        section.extend_from_slice(&size.to_le_bytes());
+        section.extend_from_slice(&1_u64.to_le_bytes());
+        section.extend_from_slice(data);
+        section
+    }
+
+    #[test]
+    fn both_styles_of_zlib_inflate() {
+        let text = b"debug information ".repeat(50);
+        let data = zlib(&text);
+        let new = with_header(1, text.len() as u64, &data);
+        assert_eq!(Compressed::with_header(&new).unwrap().inflate(1 << 20).unwrap(), text);
+        let mut old = b"ZLIB".to_vec();
+        old.extend_from_slice(&(text.len() as u64).to_be_bytes());
+        old.extend_from_slice(&data);
+        assert_eq!(Compressed::with_magic(&old).unwrap().inflate(1 << 20).unwrap(), text);
+    }
+
+    #[test]
+    fn zstd_inflates() {
+        // A frame with one raw block: magic, descriptor (single segment, 1-byte size), 5, block.
+        let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 5, 0x29, 0, 0, b'h', b'e', b'l', b'l', b'o'];
+        let section = with_header(2, 5, &frame);
+        assert_eq!(Compressed::with_header(&section).unwrap().inflate(100).unwrap(), b"hello");
+    }
+
+    #[test]
+    fn impossible_sizes_allocate_nothing() {
+        let data = zlib(b"short");
+        for size in [u64::MAX, 1 << 40, 1 << 20] {
+            assert!(Compressed::with_header(&with_header(1, size, &data)).unwrap().inflate(u64::MAX).is_err());
+        }
+        let right = with_header(1, 5, &data);
+        let error = Compressed::with_header(&right).unwrap().inflate(4).unwrap_err();
+        assert_eq!(error, "5 bytes are more than the 4 left for inflated sections");
+        assert!(Compressed::with_header(&with_header(1, 6, &data)).unwrap().inflate(100).is_err());
+        assert!(Compressed::with_header(&with_header(1, 4, &data)).unwrap().inflate(100).is_err());
+    }
+
+    #[test]
+    fn broken_data_is_an_error() {
+        for kind in [1, 2] {
+            let section = with_header(kind, 100, &[0x5a; 40]);
+            assert!(Compressed::with_header(&section).unwrap().inflate(1 << 20).is_err());
+        }
+        assert_eq!(Compressed::with_header(&with_header(9, 1, b"x")), None);
+        assert_eq!(Compressed::with_header(b"short"), None);
+        assert_eq!(Compressed::with_magic(b"ZLIB"), None);
+    }
+}

@@ -1,0 +1,38 @@
+//! Everything that is ever done with one ELF object, for tests with arbitrary bytes.
+use std::cell::Cell;
+
+use threaddump_arch::Arch;
+
+use super::elf::{Elf, Layout};
+use super::notes;
+use super::sections::Contents;
+use super::store::Store;
+
+/// Opens `bytes` as an ELF file and as a memory image and looks up an address in all of it.
+/// Returns how much was found, in no particular unit. Never panics.
+pub fn inspect(bytes: &[u8], address: u64) -> usize {
+    let store = Store::new();
+    let bytes = store.keep_bytes(bytes.to_vec());
+    [Layout::File, Layout::Memory].iter().map(|&layout| one(bytes, layout, address, &store)).sum()
+}
+
+fn one<'s>(bytes: &'s [u8], layout: Layout, address: u64, store: &'s Store) -> usize {
+    let Ok(elf) = Elf::parse(bytes, layout, Arch::X86_64) else { return 0 };
+    let found = Cell::new(0_usize);
+    let count = |amount: usize| found.set(found.get().saturating_add(amount));
+    count(notes::build_id(&elf).map_or(0, <[u8]>::len));
+    let bias = elf.bias(address & !0xfff).unwrap_or(0);
+    count(elf.at_address(address).map_or(0, |(bytes, _)| bytes.len()));
+    let contents = Contents::new(elf, store);
+    if let Some(eh) = contents.eh_sections() {
+        count(eh.eh_frame.len());
+    }
+    count(contents.debug(".debug_frame").len());
+    for table in contents.symtab().into_iter().chain(contents.dynsym(bias)) {
+        count(table.resolve(&[0, address, u64::MAX]).into_iter().flatten().count());
+    }
+    if let Ok(mut info) = threaddump_dwarf::symbols::DebugInfo::new(|name| contents.debug(name)) {
+        count(info.at(address).map_or(0, |function| function.frames.len()));
+    }
+    found.get()
+}

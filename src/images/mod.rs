@@ -1,0 +1,113 @@
+//! The ELF file of each module: found, checked to be the one that is mapped, and opened.
+//!
+//! A wrong file gives wrong names, which is worse than none. So a file counts only if its build ID
+//! is the one in the target's memory or, where there is none, if it is the mapped inode.
+
+mod dynamic;
+mod elf;
+mod find;
+mod image;
+mod inflate;
+mod inspect;
+mod notes;
+mod sections;
+mod store;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use threaddump_arch::Arch;
+use threaddump_dwarf::gimli;
+
+pub use image::Image;
+pub use inspect::inspect;
+pub use store::Store;
+
+use crate::snapshot::{Module, Problem};
+use find::Finder;
+
+/// Bytes of a section.
+pub type Slice<'s> = gimli::EndianSlice<'s, gimli::LittleEndian>;
+
+/// How paths lead to files.
+#[derive(Clone, Debug)]
+pub enum FileAccess {
+    /// The target runs: paths are those in its root.
+    Live {
+        /// `/proc/PID/root`.
+        root: PathBuf,
+        /// `/proc/PID`, or a `/proc/PID/task/TID` that works when the leader has ended.
+        proc_dir: PathBuf,
+    },
+    /// The target is gone: paths are those of this machine.
+    Host,
+}
+
+/// Where else to look.
+#[derive(Clone, Debug)]
+pub struct ImageOptions {
+    /// Directories with separate debug files, each as `DIR/.build-id/xx/yyyy.debug`.
+    pub debug_dirs: Vec<PathBuf>,
+}
+
+impl Default for ImageOptions {
+    fn default() -> ImageOptions {
+        ImageOptions { debug_dirs: vec![PathBuf::from("/usr/lib/debug")] }
+    }
+}
+
+/// The modules of one process with their files.
+#[derive(Debug)]
+pub struct Images<'s> {
+    finder: Rc<Finder<'s>>,
+    /// By ascending start.
+    images: Vec<Image<'s>>,
+}
+
+impl<'s> Images<'s> {
+    /// Opens the files of `modules`. What cannot be opened is told by [`Images::problems`].
+    pub fn open(
+        store: &'s Store,
+        arch: Arch,
+        modules: &[Module],
+        files: &FileAccess,
+        options: &ImageOptions,
+    ) -> Images<'s> {
+        let finder = Rc::new(Finder::new(store, arch, files, &options.debug_dirs));
+        let mut images = Images { finder, images: Vec::new() };
+        images.add(modules);
+        images
+    }
+
+    /// Opens modules that were seen later. Those already here stay as they are.
+    pub fn add(&mut self, modules: &[Module]) {
+        for module in modules {
+            let at = self.images.partition_point(|image| image.start() < module.start);
+            let known = self.images[at..].iter().take_while(|image| image.start() == module.start);
+            if known.into_iter().any(|image| image.path() == module.path && image.end() == module.end) {
+                continue;
+            }
+            self.images.insert(at, Image::open(module, &self.finder));
+        }
+    }
+
+    /// The image whose module holds a process address.
+    pub fn at(&self, process_address: u64) -> Option<&Image<'s>> {
+        let after = self.images.partition_point(|image| image.start() <= process_address);
+        // Backwards, because one module may lie in a hole of another.
+        self.images[..after].iter().rev().find(|image| process_address < image.end())
+    }
+
+    /// All images, by ascending address.
+    pub fn iter(&self) -> impl Iterator<Item = &Image<'s>> {
+        self.images.iter()
+    }
+
+    /// What could not be read or used so far, by module.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.images.iter().flat_map(Image::problems).collect()
+    }
+}

@@ -1,0 +1,102 @@
+//! `/proc/PID/stat` and `/proc/PID/task/TID/stat` (proc_pid_stat(5)).
+use super::decimal;
+
+/// Flag of threads that run in the kernel only (`include/linux/sched.h`).
+pub const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// Fields of one thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Thread id (process id for the leader) in the pid namespace of the `/proc` mount.
+    pub id: i32,
+    /// Thread name: any bytes but NUL.
+    pub name: Vec<u8>,
+    /// State letter.
+    pub state: char,
+    /// Parent process id.
+    pub ppid: i32,
+    /// Kernel flags (`PF_…`).
+    pub flags: u64,
+    /// Threads of the process.
+    pub threads: u64,
+    /// Start time in clock ticks since boot.
+    pub start_ticks: u64,
+}
+
+impl Stat {
+    /// Whether it runs in the kernel only.
+    pub fn is_kernel_thread(&self) -> bool {
+        self.flags & PF_KTHREAD != 0
+    }
+
+    /// Whether it has ended and waits to be collected.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, 'Z' | 'X' | 'x')
+    }
+}
+
+/// The fields, or `None` if the text is no such line. The name stands in parentheses and may hold
+/// blanks and parentheses itself; what follows the last one is numbers only.
+pub fn parse_stat(text: &[u8]) -> Option<Stat> {
+    let open = text.iter().position(|&byte| byte == b'(')?;
+    let close = text.iter().rposition(|&byte| byte == b')')?;
+    let id = decimal(text.get(..open)?.trim_ascii())?;
+    let name = text.get(open + 1..close)?.to_vec();
+    let rest: Vec<&[u8]> =
+        text[close + 1..].split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).take(24).collect();
+    let &[state] = *rest.first()? else { return None };
+    Some(Stat {
+        id,
+        name,
+        state: char::from(state),
+        ppid: decimal(rest.get(1)?)?,
+        flags: decimal(rest.get(6)?)?,
+        threads: decimal(rest.get(17)?)?,
+        start_ticks: decimal(rest.get(19)?)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TAIL: &[u8] = b" S 1 77 77 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 12 0 98765 11 12 13 14 15 16\n";
+
+    #[test]
+    fn names_may_hold_blanks_and_parentheses() {
+        for name in [&b"sh"[..], b"", b"a b", b"x) R 1 2 3", b"((", b"))", b"\xff\n"] {
+            let text = [b"77 (", name, b")", TAIL].concat();
+            let stat = parse_stat(&text).expect("a stat line");
+            assert_eq!(stat.name, name);
+            assert_eq!((stat.id, stat.state, stat.ppid), (77, 'S', 1));
+            assert_eq!((stat.flags, stat.threads, stat.start_ticks), (4_194_560, 12, 98765));
+            assert!(!stat.is_kernel_thread() && !stat.has_ended());
+        }
+    }
+
+    #[test]
+    fn every_cut_is_refused_or_read() {
+        let text = [b"77 (sh)", TAIL].concat();
+        for length in 0..text.len() {
+            parse_stat(&text[..length]);
+        }
+        assert_eq!(parse_stat(b")(77 S 1"), None);
+        assert_eq!(parse_stat(b"77 (sh) SS 1 77 77 0 -1 0 1 2 3 4 5 6 7 8 20 0 12 0 98765"), None);
+    }
+
+    #[test]
+    fn our_own_stat_is_read() {
+        let text = std::fs::read("/proc/self/stat").expect("/proc is mounted");
+        let stat = parse_stat(&text).expect("a stat line");
+        assert_eq!(stat.id as u32, std::process::id());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(text in proptest::collection::vec(any::<u8>(), 0..300)) {
+            parse_stat(&text);
+        }
+    }
+}

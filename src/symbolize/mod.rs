@@ -1,0 +1,239 @@
+//! From addresses to names.
+//!
+//! DWARF is asked first, because it knows inlined functions and lines; then `.symtab`, then
+//! `.dynsym`.
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+
+use threaddump_dwarf::symbols::{DebugInfo, Function, SourceFrame, display_name};
+
+#[cfg(test)]
+mod tests;
+
+use crate::images::{Image, Images};
+use crate::snapshot::Problem;
+
+/// What to look up.
+#[derive(Clone, Copy, Debug)]
+pub struct SymbolOptions {
+    /// Functions that were inlined.
+    pub inlines: bool,
+    /// Source files, lines and columns.
+    pub lines: bool,
+}
+
+impl Default for SymbolOptions {
+    fn default() -> SymbolOptions {
+        SymbolOptions { inlines: true, lines: true }
+    }
+}
+
+/// One function at an address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Demangled and length-limited.
+    pub function: Option<String>,
+    /// Process address of its start; `None` for an inlined function.
+    pub function_start: Option<u64>,
+    /// Source file.
+    pub file: Option<String>,
+    /// Line, from 1.
+    pub line: Option<u32>,
+    /// Column, from 1.
+    pub column: Option<u32>,
+    /// Whether it was inlined into the next one.
+    pub inlined: bool,
+}
+
+/// Finds names; remembers every answer.
+#[derive(Debug)]
+pub struct Symbolizer<'i, 's> {
+    images: &'i Images<'s>,
+    options: SymbolOptions,
+    /// By the start of the image.
+    sources: HashMap<u64, Source<'s>>,
+    symbols: HashMap<u64, Option<Symbol>>,
+    answers: HashMap<u64, Rc<[Named]>>,
+    nothing: Rc<[Named]>,
+}
+
+/// The DWARF of one image.
+#[derive(Debug, Default)]
+struct Source<'s> {
+    info: Option<DebugInfo<'s>>,
+    failure: Option<String>,
+}
+
+/// An ELF symbol.
+#[derive(Clone, Debug)]
+struct Symbol {
+    raw: String,
+    /// File address.
+    start: u64,
+}
+
+impl<'i, 's> Symbolizer<'i, 's> {
+    /// A symbolizer that knows nothing yet.
+    pub fn new(images: &'i Images<'s>, options: SymbolOptions) -> Symbolizer<'i, 's> {
+        Symbolizer {
+            images,
+            options,
+            sources: HashMap::new(),
+            symbols: HashMap::new(),
+            answers: HashMap::new(),
+            nothing: Rc::new([]),
+        }
+    }
+
+    /// Announces addresses that will be asked for. Their symbols are then found in one pass over
+    /// each table instead of one pass per address.
+    pub fn prepare(&mut self, lookups: &[u64]) {
+        let mut wanted: BTreeMap<u64, (&Image<'s>, BTreeSet<u64>)> = BTreeMap::new();
+        for &lookup in lookups.iter().filter(|lookup| !self.symbols.contains_key(lookup)) {
+            let Some(image) = self.images.at(lookup) else { continue };
+            wanted.entry(image.start()).or_insert_with(|| (image, BTreeSet::new())).1.insert(lookup);
+        }
+        for (image, lookups) in wanted.into_values() {
+            self.find_symbols(image, &lookups);
+        }
+    }
+
+    /// The functions at an address: the innermost inlined one first, the one that was compiled
+    /// last. Empty if nothing is known. `lookup` is a process address inside the instruction: for
+    /// a caller the return address minus one.
+    pub fn resolve(&mut self, lookup: u64) -> Rc<[Named]> {
+        if let Some(known) = self.answers.get(&lookup) {
+            return Rc::clone(known);
+        }
+        let answer = match self.images.at(lookup) {
+            Some(image) => self.name(image, lookup).into(),
+            None => Rc::clone(&self.nothing),
+        };
+        self.answers.insert(lookup, Rc::clone(&answer));
+        answer
+    }
+
+    /// What could not be used so far.
+    pub fn problems(&self) -> Vec<Problem> {
+        let failed = |image: &Image<'s>| {
+            let failure = self.sources.get(&image.start())?.failure.as_ref()?;
+            let path = match image.debug_file() {
+                Some(path) => path.display().to_string(),
+                None => String::from_utf8_lossy(image.path()).into_owned(),
+            };
+            Some(Problem::new("symbols", format!("names from {path} may be missing: {failure}")))
+        };
+        self.images.iter().filter_map(failed).collect()
+    }
+
+    fn find_symbols(&mut self, image: &Image<'s>, lookups: &BTreeSet<u64>) {
+        let mut open: Vec<(u64, u64)> = lookups
+            .iter()
+            .filter_map(|&lookup| Some((image.file_address(lookup)?, lookup)))
+            .collect();
+        self.symbols.extend(lookups.iter().map(|&lookup| (lookup, None)));
+        open.sort_unstable();
+        for table in image.symbol_tables() {
+            let addresses: Vec<u64> = open.iter().map(|&(address, _)| address).collect();
+            let mut unknown = Vec::new();
+            for (&(address, lookup), found) in open.iter().zip(table.resolve(&addresses)) {
+                match found {
+                    Some(symbol) => {
+                        let raw = String::from_utf8_lossy(symbol.name).into_owned();
+                        self.symbols.insert(lookup, Some(Symbol { raw, start: symbol.start }));
+                    }
+                    None => unknown.push((address, lookup)),
+                }
+            }
+            open = unknown;
+        }
+    }
+
+    fn symbol(&mut self, image: &Image<'s>, lookup: u64) -> Option<Symbol> {
+        if !self.symbols.contains_key(&lookup) {
+            self.find_symbols(image, &BTreeSet::from([lookup]));
+        }
+        self.symbols.get(&lookup).cloned().flatten()
+    }
+
+    fn name(&mut self, image: &Image<'s>, lookup: u64) -> Vec<Named> {
+        let Some(bias) = image.bias() else { return Vec::new() };
+        let Some(address) = image.file_address(lookup) else { return Vec::new() };
+        let symbol = self.symbol(image, lookup);
+        let source = self.sources.entry(image.start()).or_insert_with(|| Source::open(image));
+        let function = source.at(address);
+        let options = self.options;
+        let mut frames: Vec<Named> =
+            function.frames.iter().map(|frame| named(frame, options.lines)).collect();
+        let Some(outer) = frames.last_mut() else {
+            let start = symbol.as_ref().map(|symbol| symbol.start.wrapping_add(bias));
+            let function = symbol.map(|symbol| display_name(&symbol.raw));
+            return function
+                .map(|name| Named { function: Some(name), function_start: start, ..Named::default() })
+                .into_iter()
+                .collect();
+        };
+        let start = symbol.as_ref().map(|symbol| symbol.start).or(function.start);
+        outer.function_start = start.map(|start| start.wrapping_add(bias));
+        outer.inlined = false;
+        if let Some(better) = better_name(function.frames.last(), symbol.as_ref()) {
+            outer.function = Some(better);
+        }
+        if !options.inlines {
+            // The line that goes with the compiled function is that of the inlined call.
+            frames.drain(..frames.len() - 1);
+        }
+        frames.retain(|frame| frame.function.is_some() || frame.file.is_some() || frame.line.is_some());
+        frames
+    }
+}
+
+impl<'s> Source<'s> {
+    fn open(image: &Image<'s>) -> Source<'s> {
+        match image.debug_info() {
+            None => Source::default(),
+            Some(Ok(info)) => Source { info: Some(info), failure: None },
+            Some(Err(error)) => Source { info: None, failure: Some(error.to_string()) },
+        }
+    }
+
+    fn at(&mut self, address: u64) -> Function {
+        let Some(info) = &mut self.info else { return Function::default() };
+        info.at(address).unwrap_or_else(|error| {
+            self.failure.get_or_insert_with(|| error.to_string());
+            Function::default()
+        })
+    }
+}
+
+fn named(frame: &SourceFrame, lines: bool) -> Named {
+    Named {
+        function: frame.function.as_deref().map(display_name),
+        function_start: None,
+        file: frame.file.clone().filter(|_| lines).map(|file| limited(&file)),
+        line: frame.line.filter(|_| lines),
+        column: frame.column.filter(|_| lines),
+        inlined: true,
+    }
+}
+
+/// The symbol's name where DWARF has none, or has only the last part of a C++ name: compilers
+/// leave the linkage name out for functions of one file.
+fn better_name(frame: Option<&SourceFrame>, symbol: Option<&Symbol>) -> Option<String> {
+    let symbol = symbol?;
+    let Some(plain) = frame.and_then(|frame| frame.function.as_deref()) else {
+        return Some(display_name(&symbol.raw));
+    };
+    let is_plain = !plain.starts_with("_Z") && !plain.starts_with("_R");
+    let readable = threaddump_dwarf::symbols::demangle(&symbol.raw).filter(|_| is_plain)?;
+    let path = readable.split('(').next().unwrap_or(&readable);
+    let path = if readable.starts_with('(') { &readable[..] } else { path };
+    path.contains(plain).then_some(readable)
+}
+
+/// A path as text of sensible length.
+fn limited(path: &str) -> String {
+    let end = (0..=path.len().min(threaddump_dwarf::symbols::MAX_NAME)).rev();
+    let end = end.into_iter().find(|&end| path.is_char_boundary(end)).unwrap_or(0);
+    if end == path.len() { path.to_owned() } else { format!("{}…", &path[..end]) }
+}

@@ -1,0 +1,11 @@
+//! System calls that are not typed elsewhere: the only module with `unsafe`.
+//!
+//! Each function does one call and gives back what the kernel said; what to do about it is decided
+//! by the callers.
+
+pub mod mapping;
+pub mod memory;
+pub mod ptrace;
+mod sigbus;
+pub mod thread;
+pub mod wait;
