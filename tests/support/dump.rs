@@ -1,8 +1,9 @@
 //! Running threaddump and reading its JSON, as any other program would.
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde::{Deserialize, Deserializer, de::Error};
+
+use super::process::bounded;
 
 /// What the tests read of the schema `threaddump/1`.
 #[derive(Debug, Deserialize)]
@@ -70,7 +71,9 @@ pub(crate) struct Ask {
 
 /// Dumps a process.
 pub(crate) fn run(pid: i32, ask: &Ask) -> Result<Dump, String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_threaddump"));
+    // The variable allows the tests to try another build.
+    let program = std::env::var_os("THREADDUMP_UNDER_TEST");
+    let mut command = bounded(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_threaddump").into()));
     command.args(["--format", "json"]);
     for folder in &ask.debug_dirs {
         command.arg("--debug-dir").arg(folder);

@@ -1,10 +1,11 @@
 //! gdb's view of a process: a scripted backtrace of all threads.
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde::Deserialize;
 
+use super::process::bounded;
 use super::{Stop, has_program, scratch};
 
 /// One frame as gdb sees it.
@@ -61,7 +62,7 @@ pub(crate) fn run(pid: i32, ask: &Ask) -> Result<BTreeMap<i32, Thread>, Stop> {
     let folder = scratch("gdb");
     let out = folder.join(format!("{pid}.jsonl"));
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/support/gdb.py");
-    let mut command = Command::new("gdb");
+    let mut command = bounded("gdb");
     command.args(["-nx", "-batch", "-q"]).stdin(Stdio::null());
     for setting in settings(ask) {
         command.arg("-iex").arg(setting);

@@ -1,4 +1,5 @@
 //! Starting programs, waiting until they are quiet, and ending them whatever happens.
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -10,6 +11,13 @@ use nix::unistd::Pid;
 
 /// Generous: the machine may be busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A command that cannot hang for ever.
+pub(crate) fn bounded(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--foreground", "-k", "10", "600"]).arg(program);
+    command
+}
 
 /// A started program; it and everything it started is killed when this goes away.
 pub(crate) struct Running {

@@ -161,6 +161,8 @@ impl Target {
 
     fn check_tools(&self, command: &str) -> Result<(), Stop> {
         let parts = command.split("&&").flat_map(|part| part.split(';'));
+        // A part that begins with an assignment of a command's output is left to the shell.
+        let parts = parts.filter(|part| !part.contains("$("));
         let words = parts.filter_map(|part| part.split_whitespace().find(|word| !word.contains('=')));
         let needs = self.values("needs");
         for tool in words.chain(needs).map(str::trim) {

@@ -1,7 +1,7 @@
 // Hand-written assembly with call frame information, among it rules compilers never write: the CFA in a
 // scratch register, registers saved in registers, expressions, remember_state/restore_state.
 // build: cc -g $SRC -o $OUT
-// stack: pause < saved_in_register < cfa_expression < cfa_in_rbx < main
+// stack: *pause < saved_in_register < cfa_expression < cfa_in_rbx < main
 // end: root
         .text
         .globl main

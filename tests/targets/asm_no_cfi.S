@@ -1,7 +1,7 @@
 // Hand-written assembly without call frame information, two functions with frame pointers between two C
 // library frames that have CFI.
 // build: cc -g $SRC -o $OUT
-// stack: pause < inner < outer < main
+// stack: *pause < inner < outer < main
 // end: root
         .text
         .globl main

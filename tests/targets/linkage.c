@@ -9,25 +9,32 @@
 // build(lld): clang -O2 -g -pthread -fuse-ld=lld $SRC -o $OUT
 // needs(lld): ld.lld
 // build(gnu-hash): cc -O2 -g -pthread -Wl,--hash-style=gnu -Wl,-z,separate-code -Wl,-z,relro,-z,now $SRC -o $OUT
-// build(one-segment): cc -O2 -g -pthread -static -Wl,-N $SRC -o $OUT
+// build(one-segment): cc -O2 -g -pthread -static -Wl,-z,noseparate-code $SRC -o $OUT
 // build(stripped): cc -O2 -pthread -s $SRC -o $OUT
-// stack(): pause < stay < deeper < worker
-// stack(no-pie): pause < stay < deeper < worker
-// stack(static): pause < stay < deeper < worker
-// stack(static-pie): pause < stay < deeper < worker
-// stack(musl): pause < stay < deeper < worker
-// stack(musl-static): pause < stay < deeper < worker
-// stack(lld): pause < stay < deeper < worker
-// stack(one-segment): pause < stay < deeper < worker
+// stack(): stay < deeper < worker
+// stack(no-pie): stay < deeper < worker
+// stack(static): stay < deeper < worker
+// stack(static-pie): stay < deeper < worker
+// stack(musl): stay < deeper < worker
+// stack(musl-static): stay < deeper < worker
+// stack(lld): stay < deeper < worker
+// stack(one-segment): stay < deeper < worker
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static pthread_barrier_t started;
 
+// Not through the C library: musl's has no call frame information.
+static inline __attribute__((always_inline)) void system_call_pause(void) {
+    long result = SYS_pause;
+    __asm__ volatile("syscall" : "+a"(result) : : "rcx", "r11", "memory");
+}
+
 static __attribute__((noinline)) void stay(void) {
     pthread_barrier_wait(&started);
-    for (;;) pause();
+    for (;;) system_call_pause();
 }
 
 static __attribute__((noinline)) void deeper(int n) {

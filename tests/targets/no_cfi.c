@@ -2,8 +2,8 @@
 // (variant nofp: threaddump must stop there or go on only as far as it can prove).
 // build(fp): cc -O1 -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-omit-frame-pointer -fno-optimize-sibling-calls $SRC -o $OUT
 // build(nofp): cc -O2 -fno-asynchronous-unwind-tables -fno-unwind-tables -fomit-frame-pointer $SRC -o $OUT
-// stack(fp): pause < stay < third < second < main < *libc_start*
-// stack(nofp): pause < stay
+// stack(fp): *pause < stay < third < second < main < *libc_start*
+// stack(nofp): *pause < stay
 #include <stdio.h>
 #include <unistd.h>
 

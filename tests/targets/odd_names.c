@@ -1,6 +1,6 @@
 // Threads with odd names: a newline, an escape sequence, bytes that are not UTF-8, nothing, brackets.
 // build: cc -O2 -g -pthread $SRC -o $OUT
-// stack: pause < worker
+// stack: *pause < worker
 // threads: 7
 #define _GNU_SOURCE
 #include <pthread.h>

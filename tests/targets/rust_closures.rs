@@ -1,5 +1,5 @@
 // Rust: closures, generics, trait objects, trait methods, threads; both manglings.
-// build(legacy): rustc --edition 2021 -O -g -C symbol-mangling-version=legacy $SRC -o $OUT
+// build(legacy): RUSTC_BOOTSTRAP=1 rustc --edition 2021 -O -g -Z unstable-options -C symbol-mangling-version=legacy $SRC -o $OUT
 // build(v0): rustc --edition 2021 -O -g -C symbol-mangling-version=v0 $SRC -o $OUT
 // build(debug): rustc --edition 2021 -g $SRC -o $OUT
 // build(abort): rustc --edition 2021 -O -g -C panic=abort -C force-unwind-tables=no $SRC -o $OUT

@@ -2,7 +2,7 @@
 // third one (on the alternate stack as well).
 // build: cc -O1 -g -fno-omit-frame-pointer $SRC -o $OUT
 // build(fomit): cc -O2 -g $SRC -o $OUT
-// stack: third < raise < second < raise < first < raise < work < main
+// stack: third < *raise < second < *raise < first < *raise < work < main
 // end: root
 #define _GNU_SOURCE
 #include <signal.h>

@@ -20,6 +20,9 @@ static __attribute__((noinline)) int target(int n) {
 
 static __attribute__((noinline)) int by_tail_call(int n) {
     __asm__ volatile("" : "+r"(n));
+#ifdef __clang__
+    __attribute__((musttail))
+#endif
     return target(n + 1);
 }
 

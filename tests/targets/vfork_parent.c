@@ -1,7 +1,7 @@
 // A parent suspended in vfork (state D) until its child execs or exits: it cannot be stopped; the other
 // thread can. The dump must come within its deadline, name the thread and leave no trace.
 // build: cc -O2 -g -pthread $SRC -o $OUT
-// stack: pause < worker
+// stack: *pause < worker
 // no-gdb: gdb waits for ever for the thread in state D
 // status: 1
 // threads: 2

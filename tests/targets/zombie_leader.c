@@ -1,6 +1,6 @@
 // The main thread has ended, the others live on: /proc/PID is mostly empty, the threads are not.
 // build: cc -O2 -g -pthread $SRC -o $OUT
-// stack: pause < stay < worker
+// stack: *pause < stay < worker
 // status: 0 1
 #include <pthread.h>
 #include <stdio.h>
