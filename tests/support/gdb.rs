@@ -1,0 +1,125 @@
+//! gdb's view of a process: a scripted backtrace of all threads.
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde::Deserialize;
+
+use super::process::bounded;
+use super::{Stop, has_program, scratch};
+
+/// One frame as gdb sees it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Frame {
+    pub(crate) pc: u64,
+    pub(crate) kind: String,
+    pub(crate) name: Option<String>,
+    pub(crate) linkage: Option<String>,
+    pub(crate) file: Option<String>,
+    pub(crate) line: Option<u32>,
+}
+
+/// One thread as gdb sees it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Thread {
+    pub(crate) frames: Vec<Frame>,
+    /// Why gdb went no further, in its words.
+    pub(crate) stop: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Frame {
+        tid: i32,
+        #[serde(flatten)]
+        frame: Frame,
+    },
+    Stop {
+        tid: i32,
+        stop: String,
+    },
+    Done {
+        #[allow(dead_code, reason = "the key alone tells the line")]
+        done: bool,
+    },
+}
+
+/// What gdb is told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ask {
+    pub(crate) debug_dirs: Vec<PathBuf>,
+    /// 0 for all.
+    pub(crate) max_frames: u32,
+}
+
+/// Backtraces of all threads of a process. Frames of tail calls, which gdb infers and which have no
+/// place on the stack, are left out, and so is a last frame at address 0.
+pub(crate) fn run(pid: i32, ask: &Ask) -> Result<BTreeMap<i32, Thread>, Stop> {
+    if !has_program("gdb") {
+        return Err(Stop::Skip("gdb is not installed (Debian package gdb)".to_owned()));
+    }
+    let folder = scratch("gdb");
+    let out = folder.join(format!("{pid}.jsonl"));
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/support/gdb.py");
+    let mut command = bounded("gdb");
+    command.args(["-nx", "-batch", "-q"]).stdin(Stdio::null());
+    for setting in settings(ask) {
+        command.arg("-iex").arg(setting);
+    }
+    if deleted(pid) {
+        command.arg(format!("/proc/{pid}/exe"));
+    }
+    command.arg("-p").arg(pid.to_string()).arg("-x").arg(script);
+    command.env("TD_GDB_OUT", &out).env("TD_GDB_LIMIT", ask.max_frames.to_string());
+    let output = command.output().map_err(|error| format!("cannot start gdb: {error}"))?;
+    let text = std::fs::read_to_string(&out).unwrap_or_default();
+    let _ = std::fs::remove_file(&out);
+    parse(&text).map_err(|why| {
+        let messages = String::from_utf8_lossy(&output.stderr);
+        Stop::Fail(format!("gdb on {pid} ended with {}: {why}\n{messages}", output.status))
+    })
+}
+
+fn settings(ask: &Ask) -> Vec<String> {
+    let fixed = [
+        "set auto-load off",
+        "set debuginfod enabled off",
+        "set pagination off",
+        "set confirm off",
+        "set width 0",
+        "set backtrace past-main on",
+        "set backtrace past-entry on",
+        "set backtrace limit 0",
+        "set print frame-arguments none",
+        "set print thread-events off",
+        "set python print-stack full",
+    ];
+    let folders: Vec<String> = ask.debug_dirs.iter().map(|folder| folder.display().to_string()).collect();
+    let debug = format!("set debug-file-directory {}:/usr/lib/debug", folders.join(":"));
+    fixed.map(str::to_owned).into_iter().chain([debug]).collect()
+}
+
+fn deleted(pid: i32) -> bool {
+    let exe = std::fs::read_link(format!("/proc/{pid}/exe"));
+    exe.is_ok_and(|exe| exe.to_string_lossy().ends_with(" (deleted)"))
+}
+
+fn parse(text: &str) -> Result<BTreeMap<i32, Thread>, String> {
+    let mut threads: BTreeMap<i32, Thread> = BTreeMap::new();
+    let mut done = false;
+    for line in text.lines() {
+        match serde_json::from_str(line).map_err(|error| format!("{error} in {line}"))? {
+            Line::Frame { tid, frame } => threads.entry(tid).or_default().frames.push(frame),
+            Line::Stop { tid, stop } => threads.entry(tid).or_default().stop = Some(stop),
+            Line::Done { .. } => done = true,
+        }
+    }
+    for thread in threads.values_mut() {
+        thread.frames.retain(|frame| frame.kind != "tailcall");
+        if thread.frames.len() > 1 && thread.frames.last().is_some_and(|frame| frame.pc == 0) {
+            thread.frames.pop();
+        }
+    }
+    if done { Ok(threads) } else { Err("its script did not come to its end".to_owned()) }
+}

@@ -1,0 +1,139 @@
+//! Function names of different tools, brought to one form.
+//!
+//! Left out are arguments, template arguments, return types, clone and version suffixes and hashes;
+//! closures, lambdas and anonymous namespaces are spelled in one way.
+
+/// The common form of a name.
+pub(crate) fn normalise(name: &str) -> String {
+    let name = strip_version(name);
+    let name = mask_operators(&unify_braces(name));
+    let name = remove_balanced(&name, '<', '>');
+    let name = cut_arguments(&name);
+    let name = last_word(&name);
+    let name = strip_suffixes(name);
+    name.trim_start_matches("::").to_owned()
+}
+
+/// Whether two tools mean the same function. Where one of them leaves out the path (symbol tables,
+/// trait implementations, lambdas), the last part decides.
+pub(crate) fn same(a: &str, b: &str) -> bool {
+    let (left, right) = (normalise(a), normalise(b));
+    if left == right {
+        return true;
+    }
+    let vague = [(a, &left), (b, &right)].into_iter().any(|(raw, normal)| {
+        raw.starts_with('<') || raw.contains("{impl") || !normal.contains("::") || normal.contains('{')
+    });
+    vague && last_part(&left) == last_part(&right)
+}
+
+/// The part after the last `::`.
+pub(crate) fn last_part(normal: &str) -> &str {
+    normal.rsplit("::").next().unwrap_or(normal)
+}
+
+fn strip_version(name: &str) -> &str {
+    name.split_once('@').map_or(name, |(name, _)| name)
+}
+
+/// `(anonymous namespace)`, `{{closure}}`, `{closure#0}`, `{lambda(int)#1}`, `<lambda(int)>`: one
+/// spelling each, without parentheses and angle brackets.
+fn unify_braces(name: &str) -> String {
+    let name = name.replace("(anonymous namespace)", "{anonymous}").replace("{{", "{").replace("}}", "}");
+    let name = name.replace("<lambda(", "{lambda(").replace(")>::operator", ")}::operator");
+    let name = name.replace(" [clone", "[clone");
+    let mut out = String::new();
+    let mut rest = name.as_str();
+    while let Some(start) = rest.find('{') {
+        out.push_str(&rest[..start]);
+        let Some(length) = rest[start..].find('}') else { break };
+        let inside = &rest[start + 1..start + length];
+        let word = inside.split(['#', '(', ':']).next().unwrap_or_default();
+        let word = if word == "closure_env" { "closure" } else { word };
+        if word != "impl" {
+            out.push_str(&format!("{{{word}}}"));
+        }
+        rest = &rest[start + length + 1..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Operators spelled so that their brackets do not look like those of arguments.
+fn mask_operators(name: &str) -> String {
+    const SYMBOLS: [(&str, &str); 9] = [
+        ("operator()", "operator_call"),
+        ("operator<=>", "operator_spaceship"),
+        ("operator<<", "operator_shl"),
+        ("operator>>", "operator_shr"),
+        ("operator->", "operator_arrow"),
+        ("operator<=", "operator_le"),
+        ("operator>=", "operator_ge"),
+        ("operator new", "operator_new"),
+        ("operator delete", "operator_delete"),
+    ];
+    let mut name = name.to_owned();
+    for (symbol, word) in SYMBOLS {
+        name = name.replace(symbol, word);
+    }
+    match name.find("operator ") {
+        Some(at) => format!("{}operator_{}", &name[..at], name[at + 9..].replace(' ', "_")),
+        None => name,
+    }
+}
+
+fn remove_balanced(name: &str, open: char, close: char) -> String {
+    let mut depth = 0usize;
+    let mut before = ' ';
+    let mut out = String::new();
+    for character in name.chars() {
+        if character == open {
+            depth += 1;
+        } else if character == close && depth > 0 && before != '-' {
+            depth -= 1;
+        } else if depth == 0 {
+            out.push(character);
+        }
+        before = character;
+    }
+    // Not balanced: an operator that was not masked; better the whole name than half of it.
+    let out = if depth == 0 { out } else { name.to_owned() };
+    out.replace("::::", "::")
+}
+
+fn cut_arguments(name: &str) -> String {
+    match name.find('(') {
+        Some(0) | None => name.to_owned(),
+        Some(at) => name[..at].to_owned(),
+    }
+}
+
+fn last_word(name: &str) -> &str {
+    let name = name.split("[clone").next().unwrap_or(name).trim();
+    name.rsplit(' ').next().unwrap_or(name)
+}
+
+fn strip_suffixes(name: &str) -> &str {
+    let name = match name.rsplit_once("::h") {
+        Some((front, hash)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => front,
+        _ => name,
+    };
+    const CLONES: [&str; 8] =
+        [".constprop", ".isra", ".part", ".cold", ".llvm", ".lto_priv", ".localalias", ".clone"];
+    let cut = CLONES.iter().filter_map(|clone| name.find(clone)).filter(|&at| at > 0).min();
+    cut.map_or(name, |at| &name[..at])
+}
+
+/// Whether a name fits a pattern in which `*` stands for any text.
+pub(crate) fn fits(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = name.strip_prefix(first) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    for part in middle {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}

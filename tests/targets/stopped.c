@@ -1,0 +1,20 @@
+// A program stopped by SIGSTOP: dumped, and still stopped afterwards.
+// build: cc -O2 -g $SRC -o $OUT
+// stack: stay < main
+// state: T
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static __attribute__((noinline)) void stay(void) {
+    raise(SIGSTOP);
+    for (;;) pause();
+}
+
+int main(void) {
+    puts("ready");
+    fflush(stdout);
+    stay();
+    __asm__ volatile("");
+    return 0;
+}
