@@ -22,7 +22,7 @@ fn word<T: Target>(target: &mut T, arch: Arch, address: u64) -> Option<u64> {
 }
 
 /// The call before a possible return address; `CallBefore::None` unless it is in code.
-fn call_before<T: Target>(target: &mut T, arch: Arch, address: u64) -> CallBefore {
+pub(crate) fn call_before<T: Target>(target: &mut T, arch: Arch, address: u64) -> CallBefore {
     let Some(start) = address.checked_sub(Arch::MAX_CALL as u64) else { return CallBefore::None };
     if !target.is_executable(address) || !target.is_executable(address - 1) {
         return CallBefore::None;

@@ -2,7 +2,7 @@
 use core::borrow::Borrow;
 
 use gimli::Reader;
-use threaddump_arch::{Arch, Registers};
+use threaddump_arch::{Arch, CallBefore, Registers};
 
 use crate::address::CodeAddress;
 use crate::error::{CfiError, End, StepError};
@@ -156,7 +156,8 @@ impl Walker {
         }
         self.progress(target, frame, sp, pc, how)?;
         self.registers = registers;
-        Ok(Frame { address: CodeAddress { pc, exact: how == How::Signal }, sp, how })
+        let exact = how == How::Signal || was_pushed(target, arch, pc);
+        Ok(Frame { address: CodeAddress { pc, exact }, sp, how })
     }
 
     /// Checks that the frame at `sp` is new, and remembers it.
@@ -201,15 +202,12 @@ impl Walker {
                 .ok_or(End::NoUnwindInfo(address.pc));
         }
         let arch = self.registers.arch();
-        // The trampoline is entered by a return, not by a call: its pc is exact.
-        let trampoline = !address.exact && is_trampoline(target, arch, address.pc);
-        let lookup = if trampoline { CodeAddress { pc: address.pc, exact: true } } else { address };
-        match target.row(lookup) {
-            Ok(Some(row)) => return self.by_row(target, lookup, row.borrow()),
+        match target.row(address) {
+            Ok(Some(row)) => return self.by_row(target, address, row.borrow()),
             Ok(None) => {}
             Err(error) => return Err(End::Damaged(error)),
         }
-        if trampoline || (address.exact && is_trampoline(target, arch, address.pc)) {
+        if address.exact && is_trampoline(target, arch, address.pc) {
             return fallback::signal_frame(target, &self.registers);
         }
         if frame.how == How::FramePointer && self.registers.fp() == Some(0) {
@@ -240,6 +238,19 @@ impl Walker {
         })?;
         Ok((caller.registers, how))
     }
+}
+
+/// Whether a return address was put on the stack by hand, so that it is the start of something and
+/// not the end of a call: the signal trampoline, or a function like glibc's `__start_context`. What
+/// stands before it then belongs to something else.
+fn was_pushed<T: Target>(target: &mut T, arch: Arch, pc: u64) -> bool {
+    if is_trampoline(target, arch, pc) {
+        return true;
+    }
+    let covers = |row: Result<Option<T::Row>, CfiError>| matches!(row, Ok(Some(_)));
+    !covers(target.row(CodeAddress { pc, exact: false }))
+        && fallback::call_before(target, arch, pc) == CallBefore::None
+        && covers(target.row(CodeAddress { pc, exact: true }))
 }
 
 fn is_trampoline<T: Target>(target: &mut T, arch: Arch, pc: u64) -> bool {
