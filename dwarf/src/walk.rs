@@ -81,11 +81,14 @@ pub trait Target {
 
 /// Stacks a walk may pass through (alternate signal stacks, coroutines).
 const MAX_STACKS: usize = 16;
+/// Steps from frames whose stack pointer is in no readable memory. A stack overflow makes one.
+const MAX_UNREADABLE: u32 = 16;
 
 /// Walks the frames of one thread. [`Walker::next`] gives them, [`Walker::end`] says why it ended.
 ///
-/// A walk cannot repeat itself: on each stack it only moves outwards, and it enters no part of a
-/// stack twice.
+/// A walk cannot repeat itself: on each stack it only moves outwards, by a return address at least,
+/// it enters no part of a stack twice, and it ends where the stack cannot be read. So it is no
+/// longer than the readable words of its stacks, whatever the unwind information says.
 #[derive(Debug)]
 pub struct Walker {
     registers: Registers,
@@ -95,13 +98,15 @@ pub struct Walker {
     /// Parts of stacks walked so far, `(lowest, highest)` stack pointer; the last is current.
     visited: [(u64, u64); MAX_STACKS],
     stacks: usize,
+    unreadable: u32,
 }
 
 impl Walker {
     /// A walk from these registers. With `scan`, a stack is searched for return addresses where
     /// everything else fails.
     pub fn new(registers: Registers, scan: bool) -> Walker {
-        Walker { registers, frame: None, end: None, scan, visited: [(0, 0); MAX_STACKS], stacks: 0 }
+        let visited = [(0, 0); MAX_STACKS];
+        Walker { registers, frame: None, end: None, scan, visited, stacks: 0, unreadable: 0 }
     }
 
     /// Why the walk ended, once [`Walker::next`] has given `None`.
@@ -154,6 +159,12 @@ impl Walker {
         if how != How::Signal && !target.is_executable(pc) {
             return Err(End::BadReturnAddress(pc));
         }
+        if !target.read(frame.sp, &mut [0]) {
+            self.unreadable += 1;
+            if !frame.address.exact || self.unreadable > MAX_UNREADABLE {
+                return Err(End::UnreadableStack(frame.sp));
+            }
+        }
         self.progress(target, frame, sp, pc, how)?;
         self.registers = registers;
         let exact = how == How::Signal || was_pushed(target, arch, pc);
@@ -172,16 +183,18 @@ impl Walker {
         let current = self.stacks - 1;
         // Where the return address is in a register, a leaf function has no frame of its own.
         let frameless = sp == frame.sp && frame.address.exact && pc != frame.address.pc && how != How::Signal;
-        let repeats = self.visited[..self.stacks].iter().enumerate().any(|(index, (low, high))| {
-            let end = if index == current && frameless { *high } else { high.saturating_add(1) };
-            (*low..end).contains(&sp)
-        });
-        if repeats {
+        if frameless {
+            return Ok(());
+        }
+        if self.visited[..self.stacks].iter().any(|(low, high)| (*low..=*high).contains(&sp)) {
             return Err(End::NoProgress(sp));
         }
         let here = target.region(frame.sp);
         let same_stack = here.is_none() || here.is_some_and(|(start, end)| (start..end).contains(&sp));
-        if same_stack && sp >= frame.sp {
+        if same_stack && sp > frame.sp {
+            if sp - frame.sp < u64::from(self.registers.arch().pointer_size()) {
+                return Err(End::NoProgress(sp));
+            }
             self.visited[current].1 = sp;
             return Ok(());
         }
