@@ -215,13 +215,16 @@ impl Walker {
                 .ok_or(End::NoUnwindInfo(address.pc));
         }
         let arch = self.registers.arch();
+        let trampoline = address.exact && is_trampoline(target, arch, address.pc);
         match target.row(address) {
-            Ok(Some(row)) => return self.by_row(target, address, row.borrow()),
-            Ok(None) => {}
+            // Assembled code gets rules of an ordinary function from some build scripts (musl's):
+            // at the trampoline only those of a signal frame can be true.
+            Ok(Some(row)) if row.borrow().signal_frame || !trampoline => {
+                return self.by_row(target, address, row.borrow());
+            }
+            _ if trampoline => return fallback::signal_frame(target, &self.registers),
+            Ok(_) => {}
             Err(error) => return Err(End::Damaged(error)),
-        }
-        if address.exact && is_trampoline(target, arch, address.pc) {
-            return fallback::signal_frame(target, &self.registers);
         }
         if frame.how == How::FramePointer && self.registers.fp() == Some(0) {
             return Err(End::Root);
