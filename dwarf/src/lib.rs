@@ -46,6 +46,7 @@ mod address;
 mod apply;
 mod cfi;
 mod cfi_sections;
+mod entries;
 mod error;
 mod eval;
 mod fallback;
