@@ -181,8 +181,10 @@ impl Walker {
         how: How,
     ) -> Result<(), End> {
         let current = self.stacks - 1;
-        // Where the return address is in a register, a leaf function has no frame of its own.
-        let frameless = sp == frame.sp && frame.address.exact && pc != frame.address.pc && how != How::Signal;
+        // Where the return address is in a register, a leaf function has no frame of its own. Only
+        // interrupted code is in one.
+        let interrupted = matches!(frame.how, How::Context | How::Signal);
+        let frameless = sp == frame.sp && interrupted && pc != frame.address.pc && how != How::Signal;
         if frameless {
             return Ok(());
         }
