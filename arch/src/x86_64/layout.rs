@@ -6,15 +6,13 @@ use crate::{Arch, RegisterId, Registers, SignalFrame};
 const PRSTATUS_SIZE: usize = 27 * 8;
 
 /// Place in `user_regs_struct` (in words) of each entry of the register table.
-const PRSTATUS_WORDS: [usize; 24] = [
-    10, 5, 11, 12, 14, 13, 4, 19, 9, 8, 7, 6, 3, 2, 1, 0, 16, 18, 17, 25, 26, 21, 22, 15,
-];
+const PRSTATUS_WORDS: [usize; 24] =
+    [10, 5, 11, 12, 14, 13, 4, 19, 9, 8, 7, 6, 3, 2, 1, 0, 16, 18, 17, 25, 26, 21, 22, 15];
 
 /// Place in `ucontext_t` (in words) of each general register of the table, `rax` to `rflags`.
 /// `uc_mcontext` begins at byte 40 with r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip,
 /// eflags and one word of segment selectors.
-const UCONTEXT_WORDS: [usize; 18] =
-    [18, 16, 19, 17, 13, 14, 15, 20, 5, 6, 7, 8, 9, 10, 11, 12, 21, 22];
+const UCONTEXT_WORDS: [usize; 18] = [18, 16, 19, 17, 13, 14, 15, 20, 5, 6, 7, 8, 9, 10, 11, 12, 21, 22];
 const SELECTORS_WORD: usize = 23;
 const FPSTATE_WORD: usize = 28;
 

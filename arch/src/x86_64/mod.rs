@@ -11,7 +11,7 @@ pub use code::{call_before, is_signal_trampoline};
 pub use layout::{
     UCONTEXT_SIZE, find_signal_frames, registers_from_prstatus, registers_from_ucontext, system_call,
 };
-pub use table::{REGISTERS, RBP, RIP, RSP, from_dwarf};
+pub use table::{RBP, REGISTERS, RIP, RSP, from_dwarf};
 
 #[cfg(test)]
 mod tests;

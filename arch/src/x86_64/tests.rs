@@ -24,9 +24,8 @@ fn names_of_pc_sp_and_fp_are_right() {
 #[test]
 fn the_register_set_is_read_in_the_order_of_the_kernel() {
     let order = [
-        "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx",
-        "rsi", "rdi", "orig_rax", "rip", "cs", "rflags", "rsp", "ss", "fs_base", "gs_base", "ds",
-        "es", "fs", "gs",
+        "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi",
+        "rdi", "orig_rax", "rip", "cs", "rflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
     ];
     let mut bytes = [0u8; 216];
     for (place, piece) in bytes.chunks_exact_mut(8).enumerate() {
@@ -43,8 +42,8 @@ fn the_register_set_is_read_in_the_order_of_the_kernel() {
 #[test]
 fn the_saved_context_is_read_in_the_order_of_the_kernel() {
     let order = [
-        "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi", "rbp", "rbx", "rdx",
-        "rax", "rcx", "rsp", "rip", "rflags",
+        "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi", "rbp", "rbx", "rdx", "rax",
+        "rcx", "rsp", "rip", "rflags",
     ];
     let mut bytes = [0u8; UCONTEXT_SIZE];
     for (place, piece) in bytes[40..].chunks_exact_mut(8).take(order.len()).enumerate() {
