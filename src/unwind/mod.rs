@@ -78,7 +78,11 @@ fn unwind(
     Walk { frames, omitted, end, end_detail }
 }
 
-fn describe(end: End, thread: &ThreadSnapshot, arch: threaddump_arch::Arch) -> (&'static str, Option<String>) {
+fn describe(
+    end: End,
+    thread: &ThreadSnapshot,
+    arch: threaddump_arch::Arch,
+) -> (&'static str, Option<String>) {
     match end {
         End::Root => ("root", None),
         End::UnreadableStack(address) if thread.stack_cut => {

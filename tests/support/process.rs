@@ -148,7 +148,8 @@ fn picture(pid: i32) -> Vec<(i32, char, String)> {
 pub(crate) fn states(pid: i32) -> Vec<(i32, char)> {
     let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let tids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let mut list: Vec<_> = tids.filter_map(|tid| Some((tid, stat(&format!("{pid}/task/{tid}"))?.0))).collect();
+    let mut list: Vec<_> =
+        tids.filter_map(|tid| Some((tid, stat(&format!("{pid}/task/{tid}"))?.0))).collect();
     list.sort_unstable();
     list
 }

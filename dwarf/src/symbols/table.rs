@@ -238,4 +238,3 @@ impl<'s> Pass<'_, 's> {
         found
     }
 }
-
