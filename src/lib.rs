@@ -8,6 +8,7 @@
 compile_error!("threaddump works on Linux only: it needs ptrace and /proc as Linux has them");
 
 pub mod collect;
+pub mod dump;
 pub mod ids;
 pub mod images;
 pub mod proc;

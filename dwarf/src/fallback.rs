@@ -115,7 +115,7 @@ pub(crate) fn frame_pointer<T: Target>(target: &mut T, registers: &Registers) ->
         return None;
     }
     let (caller_fp, pc) = (word(target, arch, fp)?, word(target, arch, fp + size)?);
-    if call_before(target, arch, pc) == CallBefore::None {
+    if call_before(target, arch, pc) == CallBefore::None && !is_chained(target, arch, pc, caller_fp, (caller_sp, end)) {
         return None;
     }
     // Registers that a function without unwind information preserves may lie anywhere in its frame.
@@ -124,6 +124,18 @@ pub(crate) fn frame_pointer<T: Target>(target: &mut T, registers: &Registers) ->
     caller.set(arch.sp(), caller_sp);
     caller.set(arch.fp(), caller_fp);
     Some((caller, How::FramePointer))
+}
+
+/// Whether a return address into generated code is one although no call precedes it: interpreters
+/// (HotSpot's, for one) push return addresses of their own. The next link of the chain then has to
+/// be further up the same stack and to lead into code too.
+fn is_chained<T: Target>(target: &mut T, arch: Arch, pc: u64, fp: u64, stack: (u64, u64)) -> bool {
+    let size = u64::from(arch.pointer_size());
+    let above = fp % size == 0 && fp >= stack.0 && fp.checked_add(2 * size).is_some_and(|next| next <= stack.1);
+    if !target.is_generated(pc) || !above {
+        return false;
+    }
+    word(target, arch, fp + size).is_some_and(|next| target.is_executable(next))
 }
 
 /// The nearest word up the stack that follows a call.

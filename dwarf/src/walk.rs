@@ -72,6 +72,9 @@ pub trait Target {
     fn code(&mut self, address: u64, bytes: &mut [u8]) -> usize;
     /// Whether the address is in executable memory.
     fn is_executable(&self, address: u64) -> bool;
+    /// Whether the address is in executable memory without a file behind it: code that was made at
+    /// run time.
+    fn is_generated(&self, address: u64) -> bool;
     /// The memory mapping that holds the address: first address and address after the last.
     fn region(&self, address: u64) -> Option<(u64, u64)>;
 }

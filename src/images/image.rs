@@ -114,6 +114,12 @@ impl<'s> Image<'s> {
         (!bytes.is_empty()).then(|| EndianSlice::new(bytes, LittleEndian))
     }
 
+    /// Whether the Go linker made it: it has Go's own table of functions.
+    pub fn is_go(&self) -> bool {
+        let sections = self.contents.iter().flat_map(|contents| &contents.elf.sections);
+        sections.into_iter().any(|section| matches!(section.name, b".gopclntab" | b".data.rel.ro.gopclntab"))
+    }
+
     /// Up to `len` bytes of code at a process address, as they are in the file; fewer, or none,
     /// where the executable segment ends.
     pub fn code(&self, process_address: u64, len: usize) -> &'s [u8] {

@@ -127,8 +127,10 @@ impl<'i, 's> Symbolizer<'i, 's> {
     }
 
     fn find_symbols(&mut self, image: &Image<'s>, lookups: &BTreeSet<u64>) {
-        let mut open: Vec<(u64, u64)> =
-            lookups.iter().filter_map(|&lookup| Some((image.file_address(lookup)?, lookup))).collect();
+        let mut open: Vec<(u64, u64)> = lookups
+            .iter()
+            .filter_map(|&lookup| Some((image.file_address(lookup)?, lookup)))
+            .collect();
         self.symbols.extend(lookups.iter().map(|&lookup| (lookup, None)));
         open.sort_unstable();
         for table in image.symbol_tables() {

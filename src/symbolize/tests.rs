@@ -64,11 +64,7 @@ fn ours(names: &[Named]) -> Answer {
         let place = format!("{file}:{}:{}", number(named.line), number(named.column));
         (named.function.clone().unwrap_or_else(|| "??".to_owned()), place)
     };
-    if names.is_empty() {
-        vec![("??".to_owned(), "??:0:0".to_owned())]
-    } else {
-        names.iter().map(form).collect()
-    }
+    if names.is_empty() { vec![("??".to_owned(), "??:0:0".to_owned())] } else { names.iter().map(form).collect() }
 }
 
 /// Differences between ours and llvm-symbolizer's answers; `None` if that is not installed.

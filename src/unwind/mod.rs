@@ -50,13 +50,14 @@ pub struct Walk {
 pub fn unwind_all(snapshot: &Snapshot, images: &Images<'_>, options: &UnwindOptions) -> Vec<Walk> {
     let mut tables = Tables::new(snapshot, images);
     let threads = snapshot.threads.iter().enumerate();
-    threads.map(|(index, thread)| unwind(snapshot, index, thread, &mut tables, options)).collect()
+    threads.map(|(index, thread)| unwind(snapshot, index, thread, images, &mut tables, options)).collect()
 }
 
 fn unwind(
     snapshot: &Snapshot,
     index: usize,
     thread: &ThreadSnapshot,
+    images: &Images<'_>,
     tables: &mut Tables<'_, '_>,
     options: &UnwindOptions,
 ) -> Walk {
@@ -69,20 +70,26 @@ fn unwind(
     let mut target = ThreadTarget::new(snapshot, index, tables);
     let mut walker = Walker::new(registers.clone(), options.scan);
     let mut kept = BothEnds::new(options.max_frames);
+    let mut outermost = 0;
     while let Some(frame) = walker.next(&mut target) {
+        outermost = frame.address.lookup();
         kept.push(RawFrame { pc: frame.address.pc, lookup: frame.address.lookup(), how: frame.how });
     }
-    let end = walker.end().unwrap_or(End::Root);
+    let end = match walker.end() {
+        // Go ends the stacks of its goroutines and threads with a return address of 0.
+        Some(End::BadReturnAddress(0)) if is_go(images, outermost) => End::Root,
+        end => end.unwrap_or(End::Root),
+    };
     let (frames, omitted) = kept.finish();
     let (end, end_detail) = describe(end, thread, registers.arch());
     Walk { frames, omitted, end, end_detail }
 }
 
-fn describe(
-    end: End,
-    thread: &ThreadSnapshot,
-    arch: threaddump_arch::Arch,
-) -> (&'static str, Option<String>) {
+fn is_go(images: &Images<'_>, address: u64) -> bool {
+    images.at(address).is_some_and(crate::images::Image::is_go)
+}
+
+fn describe(end: End, thread: &ThreadSnapshot, arch: threaddump_arch::Arch) -> (&'static str, Option<String>) {
     match end {
         End::Root => ("root", None),
         End::UnreadableStack(address) if thread.stack_cut => {

@@ -37,7 +37,8 @@ struct ModuleTables<'i, 's> {
 impl<'i, 's> Tables<'i, 's> {
     pub(super) fn new(snapshot: &Snapshot, images: &'i Images<'s>) -> Tables<'i, 's> {
         let arch = snapshot.process.arch;
-        let mut modules: Vec<_> = images.iter().filter_map(|image| ModuleTables::new(image, arch)).collect();
+        let mut modules: Vec<_> =
+            images.iter().filter_map(|image| ModuleTables::new(image, arch)).collect();
         modules.sort_by_key(|module| module.image.start());
         let mut executable: Vec<(u64, u64)> = Vec::new();
         for mapping in snapshot.mappings.iter().filter(|mapping| mapping.permissions.execute) {
@@ -52,6 +53,11 @@ impl<'i, 's> Tables<'i, 's> {
     pub(super) fn is_executable(&self, address: u64) -> bool {
         let after = self.executable.partition_point(|(start, _)| *start <= address);
         self.executable[..after].last().is_some_and(|(_, end)| address < *end)
+    }
+
+    /// Whether the address belongs to an ELF object.
+    pub(super) fn is_module(&self, address: u64) -> bool {
+        self.images.at(address).is_some()
     }
 
     /// Code bytes of a module, from its file.

@@ -59,6 +59,11 @@ impl<'s> Target for ThreadTarget<'_, '_, 's> {
         self.tables.is_executable(address)
     }
 
+    fn is_generated(&self, address: u64) -> bool {
+        let mapping = self.snapshot.mapping_at(address);
+        mapping.is_some_and(|mapping| mapping.permissions.execute && mapping.inode == 0) && !self.tables.is_module(address)
+    }
+
     fn region(&self, address: u64) -> Option<(u64, u64)> {
         self.snapshot.mapping_at(address).map(|mapping| (mapping.start, mapping.end))
     }

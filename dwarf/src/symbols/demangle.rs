@@ -125,10 +125,7 @@ mod tests {
     fn cpp_names_keep_their_parameters() {
         assert_eq!(demangle("_ZN5space3fooEibc").unwrap(), "space::foo(int, bool, char)");
         assert_eq!(demangle("_ZN3Foo3barEv.cold").unwrap(), "Foo::bar() [clone .cold]");
-        assert_eq!(
-            demangle("_ZNSaIcED1Ev@@GLIBCXX_3.4").unwrap(),
-            "std::allocator<char>::~allocator()@@GLIBCXX_3.4"
-        );
+        assert_eq!(demangle("_ZNSaIcED1Ev@@GLIBCXX_3.4").unwrap(), "std::allocator<char>::~allocator()@@GLIBCXX_3.4");
     }
 
     #[test]

@@ -238,3 +238,4 @@ impl<'s> Pass<'_, 's> {
         found
     }
 }
+

@@ -1,0 +1,79 @@
+//! The whole way from a process or a saved snapshot to a report.
+use std::path::PathBuf;
+
+use crate::collect::{self, CollectError, live};
+use crate::ids::Pid;
+use crate::images::{FileAccess, ImageOptions, Images, Store};
+use crate::report::{self, Report, ReportOptions};
+use crate::snapshot::{Module, Snapshot};
+use crate::symbolize::{SymbolOptions, Symbolizer};
+use crate::unwind::{UnwindOptions, unwind_all};
+
+/// What to do between the snapshot and the report.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How far to unwind.
+    pub unwind: UnwindOptions,
+    /// Which names to look up.
+    pub symbols: SymbolOptions,
+    /// Where separate debug files are.
+    pub images: ImageOptions,
+    /// What to report.
+    pub report: ReportOptions,
+}
+
+/// Stops a process, copies what is needed, lets it run on, and reports. `keep` sees the snapshot as
+/// soon as the process runs again.
+///
+/// # Errors
+/// If nothing could be collected.
+pub fn live<E: From<CollectError>>(
+    pid: Pid,
+    collect: &collect::Options,
+    options: &Options,
+    keep: impl FnOnce(&Snapshot) -> Result<(), E>,
+) -> Result<Report, E> {
+    let prepared = live::prepare(pid, collect)?;
+    let access =
+        FileAccess::Live { root: prepared.root().to_path_buf(), proc_dir: prepared.proc_dir() };
+    let store = Store::new();
+    let known: Vec<Module> = prepared.modules().to_vec();
+    // Files are opened before the stop: afterwards they may be gone.
+    let arch = prepared.facts().arch;
+    let mut images = Images::open(&store, arch, &known, &access, &options.images);
+    let snapshot = prepared.capture()?;
+    let is_new = |module: &&Module| !known.iter().any(|old| old.start == module.start);
+    let new: Vec<Module> = snapshot.modules.iter().filter(is_new).cloned().collect();
+    images.add(&new);
+    keep(&snapshot)?;
+    Ok(report(&snapshot, &images, options))
+}
+
+/// Reports a saved snapshot. Its modules are looked for on this machine, and used if their build
+/// IDs agree.
+pub fn replay(snapshot: &Snapshot, options: &Options) -> Report {
+    let store = Store::new();
+    let images =
+        Images::open(&store, snapshot.process.arch, &snapshot.modules, &FileAccess::Host, &options.images);
+    report(snapshot, &images, options)
+}
+
+fn report(snapshot: &Snapshot, images: &Images<'_>, options: &Options) -> Report {
+    let walks = unwind_all(snapshot, images, &options.unwind);
+    let mut symbolizer = Symbolizer::new(images, options.symbols);
+    report::build(snapshot, images, &walks, &mut symbolizer, &options.report)
+}
+
+impl Options {
+    /// The defaults, with these folders of separate debug files searched first.
+    pub fn with_debug_dirs(folders: impl IntoIterator<Item = PathBuf>) -> Options {
+        let mut images = ImageOptions::default();
+        images.debug_dirs.splice(0..0, folders);
+        Options {
+            unwind: UnwindOptions { max_frames: 1000, scan: false },
+            symbols: SymbolOptions::default(),
+            images,
+            report: ReportOptions { registers: true },
+        }
+    }
+}
