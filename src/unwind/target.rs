@@ -5,7 +5,8 @@ use threaddump_dwarf::{CfiError, CodeAddress, ExpressionRef, Row, Target};
 
 use super::tables::Tables;
 use crate::images::Slice;
-use crate::snapshot::{Snapshot, SnapshotMemory};
+use crate::snapshot::Snapshot;
+use crate::snapshot::memory::SnapshotMemory;
 
 pub(super) struct ThreadTarget<'t, 'i, 's> {
     snapshot: &'t Snapshot,
