@@ -12,8 +12,12 @@ use support::{Stop, dump, expect, gdb, record};
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trials = all().into_iter().map(|target| Trial::test(target.title(), move || run(&target)));
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let targets = all().into_iter().map(|target| Trial::test(target.title(), move || run(&target)));
+    let names = Trial::test("names of different tools are recognised", || {
+        support::names::check_rules();
+        Ok(())
+    });
+    libtest_mimic::run(&arguments, targets.chain([names]).collect()).exit();
 }
 
 fn run(target: &Target) -> Result<(), Failed> {

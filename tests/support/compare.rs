@@ -14,6 +14,7 @@ use super::{gdb, record};
 /// Something the two do not agree on.
 #[derive(Clone, Debug)]
 pub(crate) struct Difference {
+    program: String,
     kind: &'static str,
     function: String,
     place: String,
@@ -34,6 +35,7 @@ pub(crate) struct Outcome {
 
 /// Compares one process.
 pub(crate) struct Comparison<'a> {
+    program: &'a str,
     report: &'a Report,
     debug_dirs: &'a [PathBuf],
     accepted: Accepted,
@@ -46,13 +48,14 @@ impl<'a> Comparison<'a> {
     /// Compares all threads. `program` is the name used in summaries and in the list of accepted
     /// differences.
     pub(crate) fn run(
-        program: &str,
+        program: &'a str,
         report: &'a Report,
         debugger: &BTreeMap<i32, gdb::Thread>,
         debug_dirs: &'a [PathBuf],
     ) -> Result<Outcome, String> {
         let accepted = Accepted::read(program)?;
         let mut this = Comparison {
+            program,
             report,
             debug_dirs,
             accepted,
@@ -66,7 +69,9 @@ impl<'a> Comparison<'a> {
                 None => this.differ("threads", None, format!("thread {tid} is not in the dump")),
             }
         }
-        for ours in report.threads.iter().filter(|thread| !debugger.contains_key(&thread.tid)) {
+        // A thread that has ended has no frames, and gdb does not list it.
+        let shown = report.threads.iter().filter(|thread| !thread.frames.is_empty());
+        for ours in shown.filter(|thread| !debugger.contains_key(&thread.tid)) {
             let text = format!("gdb has no thread {} ({})", ours.tid, ours.name);
             this.differ("threads", None, text);
         }
@@ -123,6 +128,8 @@ impl<'a> Comparison<'a> {
         let last = mine.levels.len() - 1;
         (0..=last).all(|level| match (&mine.levels[level].function, &other.levels[level].function) {
             (None, None) => true,
+            // gdb makes up names for stubs, and names code after the variable it runs over.
+            (None, Some(b)) => b.ends_with("@plt") || self.is_data(mine, b),
             (Some(a), Some(b)) if names::same(a, b) => true,
             // Only the physical function has other names in the symbol table.
             (Some(a), Some(b)) if level == last => {
@@ -132,6 +139,11 @@ impl<'a> Comparison<'a> {
             }
             _ => false,
         })
+    }
+
+    fn is_data(&mut self, group: &Group, name: &str) -> bool {
+        let Some((module, address)) = self.lookup(group, true) else { return false };
+        self.symbols.data_at(module, address, self.debug_dirs).iter().any(|variable| variable == name)
     }
 
     fn aliases(&mut self, group: &Group, exact: bool) -> Vec<String> {
@@ -173,7 +185,13 @@ impl<'a> Comparison<'a> {
             self.outcome.accepted += 1;
             return;
         }
-        self.outcome.differences.push(Difference { kind, function, place, text });
+        self.outcome.differences.push(Difference {
+            program: self.program.to_owned(),
+            kind,
+            function,
+            place,
+            text,
+        });
     }
 }
 
@@ -193,9 +211,9 @@ impl Outcome {
     }
 
     /// Prints the summary line; an error if anything differs that is not accepted.
-    pub(crate) fn finish(&self, program: &str) -> Result<(), String> {
+    pub(crate) fn finish(&self, title: &str) -> Result<(), String> {
         record::summary(&format!(
-            "{program}: {} threads, {} frames; different: {} threads, {} pcs, {} names, {} lines, {} inlines; \
+            "{title}: {} threads, {} frames; different: {} threads, {} pcs, {} names, {} lines, {} inlines; \
              {} where gdb is wrong and llvm-symbolizer agrees, {} accepted",
             self.threads,
             self.frames,
@@ -213,9 +231,9 @@ impl Outcome {
         if self.differences.is_empty() {
             return Ok(());
         }
-        let mut text = format!("{program} differs from gdb:\n");
+        let mut text = format!("{title} differs from gdb:\n");
         for difference in &self.differences {
-            let Difference { kind, function, place, text: what } = difference;
+            let Difference { program, kind, function, place, text: what } = difference;
             let _ = writeln!(text, "  {program} | {kind} | {function} | {place}\n    {what}");
         }
         Err(text)

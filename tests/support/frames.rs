@@ -65,7 +65,8 @@ pub(crate) fn of_gdb(thread: &gdb::Thread) -> Vec<Group> {
     let mut groups = Vec::new();
     let mut levels = Vec::new();
     for frame in &thread.frames {
-        let function = frame.linkage.clone().filter(|name| !name.starts_with("_Z") && !name.starts_with("_R"));
+        let function =
+            frame.linkage.clone().filter(|name| !name.starts_with("_Z") && !name.starts_with("_R"));
         levels.push(Level {
             function: frame.name.clone().or(function),
             file: frame.file.as_deref().map(base_name),

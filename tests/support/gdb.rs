@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde::Deserialize;
 
-use super::process::bounded;
+use super::process::{bounded, states};
 use super::{Stop, has_program, scratch};
 
 /// One frame as gdb sees it.
@@ -59,6 +59,14 @@ pub(crate) fn run(pid: i32, ask: &Ask) -> Result<BTreeMap<i32, Thread>, Stop> {
     if !has_program("gdb") {
         return Err(Stop::Skip("gdb is not installed (Debian package gdb)".to_owned()));
     }
+    let mut threads = BTreeMap::new();
+    for id in attachable(pid) {
+        threads.extend(attach(id, ask)?);
+    }
+    Ok(threads)
+}
+
+fn attach(pid: i32, ask: &Ask) -> Result<BTreeMap<i32, Thread>, Stop> {
     let folder = scratch("gdb");
     let out = folder.join(format!("{pid}.jsonl"));
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/support/gdb.py");
@@ -98,6 +106,14 @@ fn settings(ask: &Ask) -> Vec<String> {
     let folders: Vec<String> = ask.debug_dirs.iter().map(|folder| folder.display().to_string()).collect();
     let debug = format!("set debug-file-directory {}:/usr/lib/debug", folders.join(":"));
     fixed.map(str::to_owned).into_iter().chain([debug]).collect()
+}
+
+/// gdb refuses a process whose first thread has ended, but takes each of the others for a process.
+fn attachable(pid: i32) -> Vec<i32> {
+    let threads = states(pid);
+    let live = threads.iter().filter(|(_, state)| !matches!(state, 'Z' | 'X')).map(|(tid, _)| *tid);
+    let live: Vec<i32> = live.collect();
+    if live.is_empty() || live.contains(&pid) { vec![pid] } else { live }
 }
 
 fn deleted(pid: i32) -> bool {

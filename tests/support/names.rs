@@ -11,7 +11,7 @@ pub(crate) fn normalise(name: &str) -> String {
     let name = cut_arguments(&name);
     let name = last_word(&name);
     let name = strip_suffixes(name);
-    name.trim_start_matches("::").to_owned()
+    name.trim_matches(':').to_owned()
 }
 
 /// Whether two tools mean the same function. Where one of them leaves out the path (symbol tables,
@@ -37,11 +37,10 @@ fn strip_version(name: &str) -> &str {
 }
 
 /// `(anonymous namespace)`, `{{closure}}`, `{closure#0}`, `{lambda(int)#1}`, `<lambda(int)>`: one
-/// spelling each, without parentheses and angle brackets.
+/// spelling each, without parentheses and angle brackets. Shims are left out.
 fn unify_braces(name: &str) -> String {
     let name = name.replace("(anonymous namespace)", "{anonymous}").replace("{{", "{").replace("}}", "}");
-    let name = name.replace("<lambda(", "{lambda(").replace(")>::operator", ")}::operator");
-    let name = name.replace(" [clone", "[clone");
+    let name = unify_lambdas(&name).replace(" [clone", "[clone");
     let mut out = String::new();
     let mut rest = name.as_str();
     while let Some(start) = rest.find('{') {
@@ -50,13 +49,26 @@ fn unify_braces(name: &str) -> String {
         let inside = &rest[start + 1..start + length];
         let word = inside.split(['#', '(', ':']).next().unwrap_or_default();
         let word = if word == "closure_env" { "closure" } else { word };
-        if word != "impl" {
+        if !["impl", "vtable.shim", "shim"].contains(&word) {
             out.push_str(&format!("{{{word}}}"));
         }
         rest = &rest[start + length + 1..];
     }
     out.push_str(rest);
     out
+}
+
+/// `<lambda(int)>` as GCC writes it in debug information.
+fn unify_lambdas(name: &str) -> String {
+    let mut out = String::new();
+    let mut rest = name;
+    while let Some(start) = rest.find("<lambda(") {
+        let Some(length) = rest[start..].find(")>") else { break };
+        out.push_str(&rest[..start]);
+        out.push_str("{lambda}");
+        rest = &rest[start + length + 2..];
+    }
+    out + rest
 }
 
 /// Operators spelled so that their brackets do not look like those of arguments.
@@ -136,4 +148,35 @@ pub(crate) fn fits(pattern: &str, name: &str) -> bool {
         rest = &rest[at + part.len()..];
     }
     rest.ends_with(last)
+}
+
+/// Holds the rules above against names that were seen.
+pub(crate) fn check_rules() {
+    let pairs = [
+        (
+            "core::ops::function::FnOnce::call_once{{vtable.shim}}",
+            "core::ops::function::FnOnce::call_once<F, ()>",
+        ),
+        ("<a::Square<u32> as a::Shape>::describe", "a::{impl#0}::describe<u32>"),
+        ("a::generic::<a::main::{closure#1}>", "a::generic<a::main::{closure_env#1}>"),
+        ("a::main::{{closure}}", "a::main::{closure#1}"),
+        (
+            "apply<main(int, char**)::<lambda()>::<lambda()> >",
+            "(anonymous namespace)::apply<x>(struct {...})",
+        ),
+        (
+            "int (anonymous namespace)::apply<int>(int) [clone .isra.0]",
+            "(anonymous namespace)::apply<int>(int)",
+        ),
+        ("std::vector<int>::operator[](unsigned long)", "std::vector<int>::operator[]"),
+        ("operator delete(void*)", "operator delete"),
+        ("stay.constprop.0", "stay"),
+        ("alloc::vec::from_elem::h0123456789abcdef", "alloc::vec::from_elem"),
+    ];
+    for (a, b) in pairs {
+        assert!(same(a, b), "{a} ({}) and {b} ({})", normalise(a), normalise(b));
+    }
+    for (a, b) in [("a::b", "a::c"), ("x::b", "a::b"), ("read", "write"), ("{lambda}::f", "g")] {
+        assert!(!same(a, b), "{a} ({}) and {b} ({})", normalise(a), normalise(b));
+    }
 }

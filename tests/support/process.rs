@@ -2,7 +2,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,11 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a program in a process group of its own.
     pub(crate) fn start(command: &mut Command, title: &str) -> Result<Running, String> {
-        command.process_group(0).stdin(Stdio::null());
+        Running::start_with_input(command, title, Stdio::null())
+    }
+
+    fn start_with_input(command: &mut Command, title: &str, input: Stdio) -> Result<Running, String> {
+        command.process_group(0).stdin(input);
         let child = command.spawn().map_err(|error| format!("cannot start {title}: {error}"))?;
         Ok(Running { child, title: title.to_owned() })
     }
@@ -37,7 +41,25 @@ impl Running {
     pub(crate) fn start_ready(command: &mut Command, title: &str, ready: &str) -> Result<Running, String> {
         command.stdout(Stdio::piped());
         let mut running = Running::start(command, title)?;
-        let output = running.child.stdout.take().ok_or("no standard output")?;
+        running.wait_for(ready)?;
+        Ok(running)
+    }
+
+    /// The same with a pipe as its standard input.
+    pub(crate) fn start_ready_with_pipe(
+        command: &mut Command,
+        title: &str,
+        ready: &str,
+    ) -> Result<(Running, ChildStdin), String> {
+        command.stdout(Stdio::piped());
+        let mut running = Running::start_with_input(command, title, Stdio::piped())?;
+        running.wait_for(ready)?;
+        let input = running.child.stdin.take().ok_or("no standard input")?;
+        Ok((running, input))
+    }
+
+    fn wait_for(&mut self, ready: &str) -> Result<(), String> {
+        let output = self.child.stdout.take().ok_or("no standard output")?;
         let (sender, receiver) = mpsc::channel();
         let wanted = ready.to_owned();
         // The thread goes on reading after the line, so that the program never blocks on a full pipe.
@@ -49,8 +71,8 @@ impl Running {
             }
         });
         match receiver.recv_timeout(PATIENCE) {
-            Ok(()) => Ok(running),
-            Err(_) => Err(format!("{title} did not say {ready:?}{}", running.exit_note())),
+            Ok(()) => Ok(()),
+            Err(_) => Err(format!("{} did not say {ready:?}{}", self.title, self.exit_note())),
         }
     }
 
@@ -148,7 +170,8 @@ fn picture(pid: i32) -> Vec<(i32, char, String)> {
 pub(crate) fn states(pid: i32) -> Vec<(i32, char)> {
     let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let tids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let mut list: Vec<_> = tids.filter_map(|tid| Some((tid, stat(&format!("{pid}/task/{tid}"))?.0))).collect();
+    let mut list: Vec<_> =
+        tids.filter_map(|tid| Some((tid, stat(&format!("{pid}/task/{tid}"))?.0))).collect();
     list.sort_unstable();
     list
 }

@@ -15,6 +15,7 @@ pub(crate) struct Symbols {
 }
 
 struct Symbol {
+    data: bool,
     start: u64,
     end: u64,
     name: String,
@@ -23,10 +24,20 @@ struct Symbol {
 impl Symbols {
     /// Demangled names of all functions that hold a file address.
     pub(crate) fn at(&mut self, module: &Module, address: u64, extra: &[PathBuf]) -> Vec<String> {
+        self.names(module, address, extra, false)
+    }
+
+    /// Demangled names of all variables that hold a file address.
+    pub(crate) fn data_at(&mut self, module: &Module, address: u64, extra: &[PathBuf]) -> Vec<String> {
+        self.names(module, address, extra, true)
+    }
+
+    fn names(&mut self, module: &Module, address: u64, extra: &[PathBuf], data: bool) -> Vec<String> {
         let table = self.tables.entry(module.path.clone()).or_insert_with(|| read_all(module, extra));
         let after = table.partition_point(|symbol| symbol.start <= address);
         let near = table[..after].iter().rev().take(2000);
-        let names: Vec<String> = near.filter(|s| address < s.end).map(|s| s.name.clone()).collect();
+        let names: Vec<String> =
+            near.filter(|s| address < s.end && s.data == data).map(|s| s.name.clone()).collect();
         names.into_iter().map(|name| self.demangle(&name)).collect()
     }
 
@@ -65,10 +76,11 @@ fn read(path: &Path) -> Vec<Symbol> {
     let Ok(bytes) = std::fs::read(path) else { return Vec::new() };
     let Ok(file) = object::File::parse(&*bytes) else { return Vec::new() };
     let all = file.symbols().chain(file.dynamic_symbols());
-    let functions = all.filter(|s| s.is_definition() && !matches!(s.kind(), SymbolKind::Data));
-    let named = functions.filter_map(|s| {
+    let defined = all.filter(|s| s.is_definition());
+    let named = defined.filter_map(|s| {
         let end = s.address().saturating_add(s.size().max(1));
-        Some(Symbol { start: s.address(), end, name: s.name().ok()?.to_owned() })
+        let data = s.kind() == SymbolKind::Data;
+        Some(Symbol { data, start: s.address(), end, name: s.name().ok()?.to_owned() })
     });
     named.filter(|symbol| !symbol.name.is_empty()).collect()
 }

@@ -1,16 +1,18 @@
 // Inlined functions in every DWARF version, by GCC and clang.
-// build(dwarf2): cc -O2 -gdwarf-2 -gstrict-dwarf $SRC -o $OUT
+// build(dwarf2): cc -O2 -gdwarf-2 $SRC -o $OUT
+// build(dwarf2-strict): cc -O2 -gdwarf-2 -gstrict-dwarf $SRC -o $OUT
 // build(dwarf3): cc -O2 -gdwarf-3 $SRC -o $OUT
 // build(dwarf4): cc -O2 -gdwarf-4 $SRC -o $OUT
 // build(dwarf5): cc -O2 -gdwarf-5 $SRC -o $OUT
 // build(dwarf5-O3): cc -O3 -gdwarf-5 $SRC -o $OUT
 // build(dwarf5-zlib): cc -O2 -gdwarf-5 -gz=zlib $SRC -o $OUT
-// build(dwarf64): cc -O2 -gdwarf64 $SRC -o $OUT
+// build(dwarf64): cc -O2 -g -gdwarf64 $SRC -o $OUT
 // build(clang4): clang -O2 -gdwarf-4 $SRC -o $OUT
 // build(clang5): clang -O2 -gdwarf-5 $SRC -o $OUT
 // build(line-tables): clang -O2 -gline-tables-only $SRC -o $OUT
 // build(lto): cc -O2 -g -flto $SRC -o $OUT
 // build(g1): cc -O2 -g1 $SRC -o $OUT
+// stack(dwarf2-strict): stay < real < main
 // stack: stay < inlined_twice < inlined_once < real < main
 // end: root
 #include <stdio.h>
