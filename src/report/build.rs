@@ -65,7 +65,7 @@ pub fn build(
 
 /// Whether a problem of the process means that threads are not in the report at all.
 fn hides_threads(problem: &Problem) -> bool {
-    matches!(problem.stage.as_str(), "attach" | "stop" | "threads")
+    problem.tid.is_some() || matches!(problem.stage.as_str(), "attach" | "stop" | "threads")
 }
 
 fn problems(snapshot: &Snapshot, images: &Images<'_>, symbolizer: &Symbolizer<'_, '_>) -> Vec<Problem> {
