@@ -72,7 +72,10 @@ impl Running {
         });
         match receiver.recv_timeout(PATIENCE) {
             Ok(()) => Ok(()),
-            Err(_) => Err(format!("{} did not say {ready:?}{}", self.title, self.exit_note())),
+            Err(_) => {
+                let note = self.exit_note();
+                Err(format!("{} did not say {ready:?}{note}", self.title))
+            }
         }
     }
 
@@ -102,9 +105,8 @@ impl Drop for Running {
         for pid in tree {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
-        if self.child.wait().is_err() {
-            eprintln!("{} could not be waited for", self.title);
-        }
+        // A test that traced the program has reaped it already.
+        let _ = self.child.wait();
     }
 }
 
