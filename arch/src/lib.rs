@@ -169,7 +169,7 @@ impl Arch {
         }
     }
 
-    /// Whether this stretch of code may change the stack pointer. Never wrongly `false`.
+    /// Whether this stretch of code may change the stack pointer. `true` if in doubt.
     pub fn may_move_sp(self, code: &[u8]) -> bool {
         match self {
             Arch::X86_64 => x86_64::may_move_sp(code),

@@ -31,6 +31,12 @@ impl Row {
         mut expression: impl FnMut(ExpressionRef) -> Option<R>,
     ) -> Result<Caller, StepError> {
         let arch = registers.arch();
+        match self.get(self.return_address) {
+            // Whatever the other rules are: the outermost frame often has no usable CFA.
+            Rule::Undefined => return Err(StepError::Outermost),
+            Rule::Unspecified if self.return_address == arch.pc() => return Err(StepError::NoReturnAddress),
+            _ => {}
+        }
         let cfa = match self.cfa {
             Cfa::RegisterOffset(id, offset) => {
                 let base = registers.get(id).ok_or(StepError::UnknownRegister(id))?;
@@ -42,12 +48,6 @@ impl Row {
             }
         };
         let mut caller = Registers::new(arch);
-        let return_rule = self.get(self.return_address);
-        match return_rule {
-            Rule::Undefined => return Err(StepError::Outermost),
-            Rule::Unspecified if self.return_address == arch.pc() => return Err(StepError::NoReturnAddress),
-            _ => {}
-        }
         for (id, info) in arch.iter() {
             let rule = match self.get(id) {
                 Rule::Unspecified if id == arch.sp() => Rule::ValOffset(0),

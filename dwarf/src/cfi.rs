@@ -1,12 +1,12 @@
 //! From the unwind sections of a module to the row of an address.
 use gimli::{
     BaseAddresses, DebugFrame, EhFrame, EhFrameHdr, FrameDescriptionEntry, ParsedEhFrameHdr, Reader,
-    UnwindOffset, UnwindSection,
 };
 use threaddump_arch::Arch;
 
 use crate::address::FileAddress;
 use crate::cfi_sections::EhSections;
+use crate::entries::{Frames, entry_at, linear};
 use crate::error::CfiError;
 use crate::row::{Row, Section};
 use crate::storage::Context;
@@ -46,12 +46,12 @@ impl<R: Reader<Offset = usize>> EhCfi<R> {
             bases = bases.set_got(got);
         }
         let mut header = None;
-        if let Some((reader, address)) = sections.eh_frame_hdr {
-            bases = bases.set_eh_frame_hdr(address);
-            header = EhFrameHdr::from(reader)
+        if let Some((reader, address)) = &sections.eh_frame_hdr {
+            bases = bases.set_eh_frame_hdr(*address);
+            header = EhFrameHdr::from(reader.clone())
                 .parse(&bases, arch.pointer_size())
                 .ok()
-                .filter(|header| table_is_usable(header, &bases, sections.eh_frame_address));
+                .filter(|header| table_is_usable(header, &bases, &sections));
         }
         let bytes = sections.eh_frame.clone();
         let mut section = EhFrame::from(sections.eh_frame);
@@ -77,7 +77,7 @@ impl<R: Reader<Offset = usize>> EhCfi<R> {
         let fde = match (entry, &self.header) {
             (Some(offset), _) => Some(entry_at(&self.section, &self.bases, offset)?),
             (None, Some(header)) => self.search(header, address)?,
-            (None, None) => linear(&self.section, &self.bases, address)?,
+            (None, None) => linear(&self.section, &self.bases, address),
         };
         row_of(self.arch, Section::Eh, &self.section, &self.bases, context, fde, address)
     }
@@ -132,7 +132,7 @@ impl<R: Reader<Offset = usize>> DebugCfi<R> {
     ) -> Result<Option<Row>, CfiError> {
         let fde = match entry {
             Some(offset) => Some(entry_at(&self.section, &self.bases, offset)?),
-            None => linear(&self.section, &self.bases, address)?,
+            None => linear(&self.section, &self.bases, address),
         };
         row_of(self.arch, Section::Debug, &self.section, &self.bases, context, fde, address)
     }
@@ -148,13 +148,14 @@ impl<R: Reader<Offset = usize>> DebugCfi<R> {
     }
 }
 
-/// Whether a search table has entries, points to our `.eh_frame`, and is in order where sampled.
+/// Whether a search table has entries, is whole, points to our `.eh_frame`, and is in order where
+/// sampled.
 fn table_is_usable<R: Reader<Offset = usize>>(
     header: &ParsedEhFrameHdr<R>,
     bases: &BaseAddresses,
-    eh_frame_address: u64,
+    sections: &EhSections<R>,
 ) -> bool {
-    if header.eh_frame_ptr().direct() != Ok(eh_frame_address) {
+    if header.eh_frame_ptr().direct() != Ok(sections.eh_frame_address) {
         return false;
     }
     let Some(table) = header.table() else { return false };
@@ -162,6 +163,12 @@ fn table_is_usable<R: Reader<Offset = usize>>(
         entry.ok().flatten().and_then(|(start, _)| start.direct().ok())
     };
     let mut entries = table.iter(bases);
+    // The count is checked before gimli multiplies it with the size of a row (4 to 16 bytes).
+    let count = entries.size_hint().0;
+    let room = sections.eh_frame_hdr.as_ref().map_or(0, |(reader, _)| reader.len() / 4);
+    if count == 0 || count > room || start(table.iter(bases).nth(count - 1)).is_none() {
+        return false;
+    }
     let Some(mut last) = start(entries.next()) else { return false };
     // Samples at growing distances: a table that is not sorted shows it early.
     for sample in 0..ORDER_SAMPLES {
@@ -175,35 +182,6 @@ fn table_is_usable<R: Reader<Offset = usize>>(
     true
 }
 
-fn entry_at<R, S>(
-    section: &S,
-    bases: &BaseAddresses,
-    offset: usize,
-) -> Result<FrameDescriptionEntry<R>, CfiError>
-where
-    R: Reader<Offset = usize>,
-    S: UnwindSection<R>,
-    S::Offset: UnwindOffset<usize>,
-{
-    section.fde_from_offset(bases, S::Offset::from(offset), S::cie_from_offset).map_err(CfiError::Damaged)
-}
-
-fn linear<R, S>(
-    section: &S,
-    bases: &BaseAddresses,
-    address: FileAddress,
-) -> Result<Option<FrameDescriptionEntry<R>>, CfiError>
-where
-    R: Reader<Offset = usize>,
-    S: UnwindSection<R>,
-{
-    match section.fde_for_address(bases, address.0, S::cie_from_offset) {
-        Ok(fde) => Ok(Some(fde)),
-        Err(gimli::Error::NoUnwindInfoForAddress) => Ok(None),
-        Err(error) => Err(CfiError::Damaged(error)),
-    }
-}
-
 fn row_of<R, S>(
     arch: Arch,
     kind: Section,
@@ -215,7 +193,7 @@ fn row_of<R, S>(
 ) -> Result<Option<Row>, CfiError>
 where
     R: Reader<Offset = usize>,
-    S: UnwindSection<R>,
+    S: Frames<R>,
 {
     let Some(fde) = fde.filter(|fde| fde.contains(address.0)) else { return Ok(None) };
     let row =

@@ -22,7 +22,7 @@ fn word<T: Target>(target: &mut T, arch: Arch, address: u64) -> Option<u64> {
 }
 
 /// The call before a possible return address; `CallBefore::None` unless it is in code.
-fn call_before<T: Target>(target: &mut T, arch: Arch, address: u64) -> CallBefore {
+pub(crate) fn call_before<T: Target>(target: &mut T, arch: Arch, address: u64) -> CallBefore {
     let Some(start) = address.checked_sub(Arch::MAX_CALL as u64) else { return CallBefore::None };
     if !target.is_executable(address) || !target.is_executable(address - 1) {
         return CallBefore::None;
@@ -115,7 +115,9 @@ pub(crate) fn frame_pointer<T: Target>(target: &mut T, registers: &Registers) ->
         return None;
     }
     let (caller_fp, pc) = (word(target, arch, fp)?, word(target, arch, fp + size)?);
-    if call_before(target, arch, pc) == CallBefore::None && !is_chained(target, arch, pc, caller_fp, (caller_sp, end)) {
+    if call_before(target, arch, pc) == CallBefore::None
+        && !is_chained(target, arch, pc, caller_fp, (caller_sp, end))
+    {
         return None;
     }
     // Registers that a function without unwind information preserves may lie anywhere in its frame.
@@ -131,7 +133,8 @@ pub(crate) fn frame_pointer<T: Target>(target: &mut T, registers: &Registers) ->
 /// be further up the same stack and to lead into code too.
 fn is_chained<T: Target>(target: &mut T, arch: Arch, pc: u64, fp: u64, stack: (u64, u64)) -> bool {
     let size = u64::from(arch.pointer_size());
-    let above = fp % size == 0 && fp >= stack.0 && fp.checked_add(2 * size).is_some_and(|next| next <= stack.1);
+    let above =
+        fp % size == 0 && fp >= stack.0 && fp.checked_add(2 * size).is_some_and(|next| next <= stack.1);
     if !target.is_generated(pc) || !above {
         return false;
     }

@@ -1,10 +1,11 @@
 //! A search table for unwind sections that have none.
 use alloc::vec::Vec;
 
-use gimli::{BaseAddresses, CieOrFde, Reader, UnwindOffset, UnwindSection};
+use gimli::{BaseAddresses, Reader};
 
 use crate::address::FileAddress;
 use crate::cfi::{DebugCfi, EhCfi};
+use crate::entries::{Frames, each};
 
 /// Where the entry of an address is: built once per section, then searched.
 #[derive(Clone, Debug, Default)]
@@ -29,32 +30,10 @@ impl FdeIndex {
     fn build<R, S>(section: &S, bases: &BaseAddresses) -> FdeIndex
     where
         R: Reader<Offset = usize>,
-        S: UnwindSection<R>,
-        S::Offset: UnwindOffset<usize>,
+        S: Frames<R>,
     {
         let mut entries = Vec::new();
-        // Most entries share the CIE of the one before.
-        let mut last_cie: Option<(usize, gimli::CommonInformationEntry<R>)> = None;
-        let mut all = section.entries(bases);
-        while let Ok(Some(entry)) = all.next() {
-            let CieOrFde::Fde(partial) = entry else { continue };
-            let fde = partial.parse(|section, bases, offset| {
-                let place: usize = UnwindOffset::into(offset);
-                if let Some((known, cie)) = &last_cie
-                    && *known == place
-                {
-                    return Ok(cie.clone());
-                }
-                let cie = section.cie_from_offset(bases, offset)?;
-                last_cie = Some((place, cie.clone()));
-                Ok(cie)
-            });
-            if let Ok(fde) = fde
-                && fde.len() > 0
-            {
-                entries.push((fde.initial_address(), fde.end_address(), fde.offset()));
-            }
-        }
+        each(section, bases, |fde| entries.push((fde.initial_address(), fde.end_address(), fde.offset())));
         entries.sort_unstable();
         FdeIndex { entries }
     }

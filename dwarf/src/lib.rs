@@ -46,6 +46,7 @@ mod address;
 mod apply;
 mod cfi;
 mod cfi_sections;
+mod entries;
 mod error;
 mod eval;
 mod fallback;
@@ -63,9 +64,9 @@ pub use address::{CodeAddress, FileAddress, LoadBias};
 pub use apply::Caller;
 pub use cfi::{DebugCfi, EhCfi};
 pub use cfi_sections::EhSections;
-pub use gimli;
 pub use error::{CfiError, End, StepError};
 pub use eval::{Memory, evaluate};
+pub use gimli;
 #[cfg(feature = "alloc")]
 pub use index::FdeIndex;
 pub use row::{Cfa, ExpressionRef, Row, Rule, Section};

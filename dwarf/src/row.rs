@@ -125,6 +125,8 @@ impl Row {
                 RegisterRule::ValOffset(offset) => Rule::ValOffset(*offset),
                 RegisterRule::Register(other) => match arch.from_dwarf(other.0) {
                     Some(other) => Rule::Register(other),
+                    // Undefined would make it the outermost frame.
+                    None if id == return_address => return Err(CfiError::ReturnColumn(other.0)),
                     None => Rule::Undefined,
                 },
                 RegisterRule::Expression(e) => Rule::Expression(expression(e)?),

@@ -2,7 +2,7 @@
 use core::borrow::Borrow;
 
 use gimli::Reader;
-use threaddump_arch::{Arch, Registers};
+use threaddump_arch::{Arch, CallBefore, Registers};
 
 use crate::address::CodeAddress;
 use crate::error::{CfiError, End, StepError};
@@ -81,11 +81,14 @@ pub trait Target {
 
 /// Stacks a walk may pass through (alternate signal stacks, coroutines).
 const MAX_STACKS: usize = 16;
+/// Steps from frames whose stack pointer is in no readable memory. A stack overflow makes one.
+const MAX_UNREADABLE: u32 = 16;
 
 /// Walks the frames of one thread. [`Walker::next`] gives them, [`Walker::end`] says why it ended.
 ///
-/// A walk cannot repeat itself: on each stack it only moves outwards, and it enters no part of a
-/// stack twice.
+/// A walk cannot repeat itself: on each stack it only moves outwards, by a return address at least,
+/// it enters no part of a stack twice, and it ends where the stack cannot be read. So it is no
+/// longer than the readable words of its stacks, whatever the unwind information says.
 #[derive(Debug)]
 pub struct Walker {
     registers: Registers,
@@ -95,13 +98,15 @@ pub struct Walker {
     /// Parts of stacks walked so far, `(lowest, highest)` stack pointer; the last is current.
     visited: [(u64, u64); MAX_STACKS],
     stacks: usize,
+    unreadable: u32,
 }
 
 impl Walker {
     /// A walk from these registers. With `scan`, a stack is searched for return addresses where
     /// everything else fails.
     pub fn new(registers: Registers, scan: bool) -> Walker {
-        Walker { registers, frame: None, end: None, scan, visited: [(0, 0); MAX_STACKS], stacks: 0 }
+        let visited = [(0, 0); MAX_STACKS];
+        Walker { registers, frame: None, end: None, scan, visited, stacks: 0, unreadable: 0 }
     }
 
     /// Why the walk ended, once [`Walker::next`] has given `None`.
@@ -154,9 +159,16 @@ impl Walker {
         if how != How::Signal && !target.is_executable(pc) {
             return Err(End::BadReturnAddress(pc));
         }
+        if !target.read(frame.sp, &mut [0]) {
+            self.unreadable += 1;
+            if !frame.address.exact || self.unreadable > MAX_UNREADABLE {
+                return Err(End::UnreadableStack(frame.sp));
+            }
+        }
         self.progress(target, frame, sp, pc, how)?;
         self.registers = registers;
-        Ok(Frame { address: CodeAddress { pc, exact: how == How::Signal }, sp, how })
+        let exact = how == How::Signal || was_pushed(target, arch, pc);
+        Ok(Frame { address: CodeAddress { pc, exact }, sp, how })
     }
 
     /// Checks that the frame at `sp` is new, and remembers it.
@@ -169,18 +181,22 @@ impl Walker {
         how: How,
     ) -> Result<(), End> {
         let current = self.stacks - 1;
-        // Where the return address is in a register, a leaf function has no frame of its own.
-        let frameless = sp == frame.sp && frame.address.exact && pc != frame.address.pc && how != How::Signal;
-        let repeats = self.visited[..self.stacks].iter().enumerate().any(|(index, (low, high))| {
-            let end = if index == current && frameless { *high } else { high.saturating_add(1) };
-            (*low..end).contains(&sp)
-        });
-        if repeats {
+        // Where the return address is in a register, a leaf function has no frame of its own. Only
+        // interrupted code is in one.
+        let interrupted = matches!(frame.how, How::Context | How::Signal);
+        let frameless = sp == frame.sp && interrupted && pc != frame.address.pc && how != How::Signal;
+        if frameless {
+            return Ok(());
+        }
+        if self.visited[..self.stacks].iter().any(|(low, high)| (*low..=*high).contains(&sp)) {
             return Err(End::NoProgress(sp));
         }
         let here = target.region(frame.sp);
         let same_stack = here.is_none() || here.is_some_and(|(start, end)| (start..end).contains(&sp));
-        if same_stack && sp >= frame.sp {
+        if same_stack && sp > frame.sp {
+            if sp - frame.sp < u64::from(self.registers.arch().pointer_size()) {
+                return Err(End::NoProgress(sp));
+            }
             self.visited[current].1 = sp;
             return Ok(());
         }
@@ -201,16 +217,16 @@ impl Walker {
                 .ok_or(End::NoUnwindInfo(address.pc));
         }
         let arch = self.registers.arch();
-        // The trampoline is entered by a return, not by a call: its pc is exact.
-        let trampoline = !address.exact && is_trampoline(target, arch, address.pc);
-        let lookup = if trampoline { CodeAddress { pc: address.pc, exact: true } } else { address };
-        match target.row(lookup) {
-            Ok(Some(row)) => return self.by_row(target, lookup, row.borrow()),
-            Ok(None) => {}
+        let trampoline = address.exact && is_trampoline(target, arch, address.pc);
+        match target.row(address) {
+            // Assembled code gets rules of an ordinary function from some build scripts (musl's):
+            // at the trampoline only those of a signal frame can be true.
+            Ok(Some(row)) if row.borrow().signal_frame || !trampoline => {
+                return self.by_row(target, address, row.borrow());
+            }
+            _ if trampoline => return fallback::signal_frame(target, &self.registers),
+            Ok(_) => {}
             Err(error) => return Err(End::Damaged(error)),
-        }
-        if trampoline || (address.exact && is_trampoline(target, arch, address.pc)) {
-            return fallback::signal_frame(target, &self.registers);
         }
         if frame.how == How::FramePointer && self.registers.fp() == Some(0) {
             return Err(End::Root);
@@ -240,6 +256,19 @@ impl Walker {
         })?;
         Ok((caller.registers, how))
     }
+}
+
+/// Whether a return address was put on the stack by hand, so that it is the start of something and
+/// not the end of a call: the signal trampoline, or a function like glibc's `__start_context`. What
+/// stands before it then belongs to something else.
+fn was_pushed<T: Target>(target: &mut T, arch: Arch, pc: u64) -> bool {
+    if is_trampoline(target, arch, pc) {
+        return true;
+    }
+    let covers = |row: Result<Option<T::Row>, CfiError>| matches!(row, Ok(Some(_)));
+    !covers(target.row(CodeAddress { pc, exact: false }))
+        && fallback::call_before(target, arch, pc) == CallBefore::None
+        && covers(target.row(CodeAddress { pc, exact: true }))
 }
 
 fn is_trampoline<T: Target>(target: &mut T, arch: Arch, pc: u64) -> bool {

@@ -13,11 +13,11 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use threaddump_arch::Arch;
 
+use super::FileAccess;
 use super::elf::{Elf, Layout};
 use super::notes;
 use super::sections::Contents;
 use super::store::Store;
-use super::FileAccess;
 use crate::snapshot::{Module, hex};
 use crate::sys::mapping::{FileMapping, open_regular};
 

@@ -126,7 +126,9 @@ mod tests {
     fn impossible_sizes_allocate_nothing() {
         let data = zlib(b"short");
         for size in [u64::MAX, 1 << 40, 1 << 20] {
-            assert!(Compressed::with_header(&with_header(1, size, &data)).unwrap().inflate(u64::MAX).is_err());
+            assert!(
+                Compressed::with_header(&with_header(1, size, &data)).unwrap().inflate(u64::MAX).is_err()
+            );
         }
         let right = with_header(1, 5, &data);
         let error = Compressed::with_header(&right).unwrap().inflate(4).unwrap_err();

@@ -60,8 +60,7 @@ impl<'s> Contents<'s> {
         if let Some(inflated) = self.inflated.borrow().get(name) {
             return inflated;
         }
-        let compressed =
-            if is_old { Compressed::with_magic(bytes) } else { Compressed::with_header(bytes) };
+        let compressed = if is_old { Compressed::with_magic(bytes) } else { Compressed::with_header(bytes) };
         let result = compressed
             .ok_or_else(|| "unknown compression".to_owned())
             .and_then(|compressed| compressed.inflate(self.store.room()));
@@ -94,8 +93,7 @@ impl<'s> Contents<'s> {
         let (index, section) = sections.iter().enumerate().find(|(_, section)| section.kind == kind)?;
         let symbols = self.elf.contents(section)?;
         let strings = self.elf.contents(sections.get(section.link as usize)?)?;
-        let belongs =
-            |other: &&Section<'s>| other.kind == SHT_SYMTAB_SHNDX && other.link as usize == index;
+        let belongs = |other: &&Section<'s>| other.kind == SHT_SYMTAB_SHNDX && other.link as usize == index;
         let extended = sections.iter().find(belongs).and_then(|other| self.elf.contents(other));
         let table = SymbolTable::new(symbols, extended.unwrap_or(&[]), strings, self.code_ranges());
         (!table.is_empty()).then_some(table)

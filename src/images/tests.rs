@@ -103,13 +103,8 @@ fn scratch(name: &str) -> PathBuf {
 fn every_module_of_a_process_is_found_with_its_cfi() {
     let sleep = Running::start("sleep", &["60"]);
     let store = Store::new();
-    let images = Images::open(
-        &store,
-        Arch::X86_64,
-        &sleep.modules(),
-        &sleep.access(),
-        &ImageOptions::default(),
-    );
+    let images =
+        Images::open(&store, Arch::X86_64, &sleep.modules(), &sleep.access(), &ImageOptions::default());
     assert_eq!(images.problems(), []);
     assert!(images.iter().count() >= 3, "{images:?}");
     for image in images.iter() {

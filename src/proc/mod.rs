@@ -10,7 +10,7 @@ mod status;
 mod syscall;
 
 pub use maps::{MAX_LINES, parse_maps};
-pub use read::{MAX_FILE, ProcDir, boot_time, ticks_per_second};
+pub use read::{MAX_FILE, ProcDir, boot_time, count_tasks, ticks_per_second};
 pub use stat::{PF_KTHREAD, Stat, parse_stat};
 pub use status::{Status, parse_status};
 pub use syscall::{SyscallFile, parse_syscall};

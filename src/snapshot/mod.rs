@@ -4,8 +4,9 @@
 //! unwinding, naming and printing are functions of it and of the ELF files it names. It can be
 //! saved and loaded and then gives the same report.
 
-mod memory;
+pub mod file;
+mod head;
+pub mod memory;
 mod model;
 
-pub use memory::SnapshotMemory;
 pub use model::*;

@@ -127,10 +127,8 @@ impl<'i, 's> Symbolizer<'i, 's> {
     }
 
     fn find_symbols(&mut self, image: &Image<'s>, lookups: &BTreeSet<u64>) {
-        let mut open: Vec<(u64, u64)> = lookups
-            .iter()
-            .filter_map(|&lookup| Some((image.file_address(lookup)?, lookup)))
-            .collect();
+        let mut open: Vec<(u64, u64)> =
+            lookups.iter().filter_map(|&lookup| Some((image.file_address(lookup)?, lookup))).collect();
         self.symbols.extend(lookups.iter().map(|&lookup| (lookup, None)));
         open.sort_unstable();
         for table in image.symbol_tables() {
@@ -217,8 +215,8 @@ fn named(frame: &SourceFrame, lines: bool) -> Named {
     }
 }
 
-/// The symbol's name where DWARF has none, or has only the last part of a C++ name: compilers
-/// leave the linkage name out for functions of one file.
+/// The symbol's name where DWARF has none, or has only the last part of it: C++ compilers leave the
+/// linkage name out for functions of one file, rustc where only line tables were asked for.
 fn better_name(frame: Option<&SourceFrame>, symbol: Option<&Symbol>) -> Option<String> {
     let symbol = symbol?;
     let Some(plain) = frame.and_then(|frame| frame.function.as_deref()) else {
@@ -226,9 +224,26 @@ fn better_name(frame: Option<&SourceFrame>, symbol: Option<&Symbol>) -> Option<S
     };
     let is_plain = !plain.starts_with("_Z") && !plain.starts_with("_R");
     let readable = threaddump_dwarf::symbols::demangle(&symbol.raw).filter(|_| is_plain)?;
-    let path = readable.split('(').next().unwrap_or(&readable);
-    let path = if readable.starts_with('(') { &readable[..] } else { path };
-    path.contains(plain).then_some(readable)
+    // Scopes and type arguments differ in spelling, so only the name itself is looked for.
+    readable.contains(last_name(plain)).then_some(readable)
+}
+
+/// `run` of `a::Box<b::C>::run<d::E>`.
+fn last_name(name: &str) -> &str {
+    if let Some(at) = name.find("operator") {
+        return &name[at..];
+    }
+    let (mut depth, mut start) = (0_usize, 0);
+    for (at, byte) in name.bytes().enumerate() {
+        match byte {
+            b'<' | b'(' => depth += 1,
+            b'>' | b')' => depth = depth.saturating_sub(1),
+            b':' if depth == 0 => start = at + 1,
+            _ => {}
+        }
+    }
+    let last = &name[start..];
+    last.split(['<', '(']).next().filter(|last| !last.is_empty()).unwrap_or(last)
 }
 
 /// A path as text of sensible length.

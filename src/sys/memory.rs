@@ -1,4 +1,5 @@
-//! Memory of another process (process_vm_readv(2)).
+//! Memory of another process (process_vm_readv(2)), and where to put it.
+#![allow(unsafe_code)]
 use std::io::IoSliceMut;
 
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
@@ -8,45 +9,53 @@ use crate::ids::Tid;
 
 const PAGE: u64 = 4096;
 
-/// Pages asked for in one call; the kernel takes at most 1,024 (`IOV_MAX`).
-const PAGES: usize = 512;
+/// The smallest buffer for which huge pages are worth asking.
+const HUGE_PAGE: usize = 2 << 20;
 
-/// Copies from `address` (process address) into `buffers`, one after the other, until they are full
-/// or the memory ends. The remote side is named page by page, because the kernel promises partial
-/// copies only between its pieces: so a hole ends the copy at the last good page. Gives the number of
-/// bytes copied; 0 if there is no such memory or no such process.
-pub fn read_into(tid: Tid, address: u64, buffers: &mut [IoSliceMut<'_>]) -> usize {
-    let wanted: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+/// Pages asked for in one call; the kernel takes at most 1,024 (`IOV_MAX`).
+const PAGES: usize = 256;
+
+/// Copies from `address` (process address) until the buffer is full or the memory ends. Gives the
+/// number of bytes copied; 0 if there is no such memory or no such process.
+///
+/// The remote side is named page by page, because the kernel promises partial copies only between its
+/// pieces: so a hole ends the copy at the last good page.
+pub fn read(tid: Tid, address: u64, buffer: &mut [u8]) -> usize {
     let mut remote = [RemoteIoVec { base: 0, len: 0 }; PAGES];
-    let mut count = 0;
-    let mut at = address;
+    let mut done = 0;
+    while done < buffer.len() {
+        let Some(at) = address.checked_add(done as u64) else { break };
+        let (count, asked) = name_pages(at, buffer.len() - done, &mut remote);
+        let mut local = [IoSliceMut::new(&mut buffer[done..done + asked])];
+        let copied = process_vm_readv(Pid::from_raw(tid.0), &mut local, &remote[..count]).unwrap_or(0);
+        done += copied;
+        if copied < asked || asked == 0 {
+            break;
+        }
+    }
+    done
+}
+
+/// Fills in the pages from `address` on; gives their number and that of the bytes.
+fn name_pages(address: u64, wanted: usize, remote: &mut [RemoteIoVec; PAGES]) -> (usize, usize) {
     let end = address.saturating_add(wanted as u64);
+    let (mut count, mut at) = (0, address);
     while at < end && count < PAGES {
         let stop = (at | (PAGE - 1)).saturating_add(1).min(end);
         remote[count] = RemoteIoVec { base: at as usize, len: (stop - at) as usize };
         at = stop;
         count += 1;
     }
-    if count == 0 {
-        return 0;
-    }
-    process_vm_readv(Pid::from_raw(tid.0), buffers, &remote[..count]).unwrap_or(0)
+    (count, (at - address) as usize)
 }
 
-/// Copies from `address` (process address) until the buffer is full or the memory ends. Gives the
-/// number of bytes copied.
-pub fn read(tid: Tid, address: u64, buffer: &mut [u8]) -> usize {
-    let mut done = 0;
-    while done < buffer.len() {
-        let Some(at) = address.checked_add(done as u64) else { break };
-        let end = buffer.len().min(done + (PAGES - 1) * PAGE as usize);
-        let copied = read_into(tid, at, &mut [IoSliceMut::new(&mut buffer[done..end])]);
-        done += copied;
-        if done < end {
-            break;
-        }
-    }
-    done
+/// Asks for huge pages under a buffer of ours that was not used yet; a mere hint (madvise(2)).
+pub fn prefer_huge_pages(buffer: &mut [u8]) {
+    let skip = buffer.as_ptr().align_offset(PAGE as usize);
+    let Some(aligned) = buffer.get_mut(skip..).filter(|rest| rest.len() >= HUGE_PAGE) else { return };
+    let length = aligned.len() & !(PAGE as usize - 1);
+    // SAFETY: the range lies inside `aligned`, which is ours alone; the advice changes no contents.
+    unsafe { libc::madvise(aligned.as_mut_ptr().cast(), length, libc::MADV_HUGEPAGE) };
 }
 
 #[cfg(test)]
@@ -66,12 +75,12 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_spread_over_two_buffers() {
-        let source: Vec<u8> = (0..10_000_u32).map(|n| (n % 251) as u8).collect();
-        let (mut first, mut second) = (vec![0; 100], vec![0; 9_000]);
-        let mut buffers = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
-        assert_eq!(read_into(own(), source.as_ptr() as u64, &mut buffers), 9_100);
-        assert_eq!([first, second].concat(), source[..9_100]);
+    fn huge_pages_change_no_contents() {
+        let mut buffer = vec![7_u8; 5 << 20];
+        prefer_huge_pages(&mut buffer);
+        prefer_huge_pages(&mut buffer[..100]);
+        prefer_huge_pages(&mut []);
+        assert!(buffer.iter().all(|&byte| byte == 7));
     }
 
     #[test]

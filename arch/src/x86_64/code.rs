@@ -66,25 +66,26 @@ pub fn entry_state(before: &[u8], at: &[u8]) -> EntryState {
 }
 
 /// Whether code may change the stack pointer: conservative, as it looks at bytes, not at
-/// instructions. `push` is one byte (50 to 57); `sub`, `and`, `lea` and `mov` to `%rsp` have
-/// characteristic ModRM bytes; `enter` is c8.
+/// instructions. One-byte forms: `push` and `pop` of registers (50 to 5f), of constants (68, 6a), of
+/// memory (8f), of flags (9c, 9d), `xchg` with rax (94), `enter` and `leave` (c8, c9).
 pub fn may_move_sp(code: &[u8]) -> bool {
-    const PAIRS: [[u8; 2]; 8] = [
-        [0x83, 0xec],
-        [0x81, 0xec],
-        [0x83, 0xe4],
-        [0x81, 0xe4],
-        [0x83, 0xc4],
-        [0x81, 0xc4],
-        [0x8d, 0x64],
-        [0x8d, 0xa4],
-    ];
-    code.iter().any(|byte| matches!(byte, 0x50..=0x57 | 0xc8))
-        || code.windows(2).any(|pair| PAIRS.iter().any(|known| pair == known) || moves_to_sp(pair))
+    let single =
+        |byte: &u8| matches!(byte, 0x50..=0x5f | 0x68 | 0x6a | 0x8f | 0x94 | 0x9c | 0x9d | 0xc8 | 0xc9);
+    code.iter().any(single) || code.windows(2).any(|pair| moves_to_sp(pair[0], pair[1]))
 }
 
-/// `mov %reg,%rsp` (89 /r with rm = 4) and `mov …,%rsp` (8b /r with reg = 4).
-fn moves_to_sp(pair: &[u8]) -> bool {
-    matches!(pair, [0x89, modrm] if modrm & 0xc7 == 0xc4)
-        || matches!(pair, [0x8b, modrm] if modrm & 0x38 == 0x20)
+/// An opcode with a ModRM byte that names `%rsp` as its destination: arithmetic, `mov`, `lea`,
+/// `xchg`, `movsxd`; and `push` of memory and `inc`, `dec` of a register (ff).
+fn moves_to_sp(opcode: u8, modrm: u8) -> bool {
+    let to_rm = modrm & 0xc7 == 0xc4;
+    let to_reg = modrm & 0x38 == 0x20;
+    match opcode {
+        0x00..=0x3f if opcode & 7 == 1 => to_rm,
+        0x00..=0x3f if opcode & 7 == 3 => to_reg,
+        0x81 | 0x83 | 0x89 | 0xc1 | 0xc7 | 0xd1 | 0xd3 | 0xf7 => to_rm,
+        0x63 | 0x8b | 0x8d => to_reg,
+        0x87 => to_rm || to_reg,
+        0xff => to_rm || modrm & 0x38 == 0x30,
+        _ => false,
+    }
 }

@@ -113,17 +113,35 @@ fn a_system_call_is_told_from_user_code() {
 
 #[test]
 fn code_that_moves_the_stack_pointer_is_recognised() {
-    let moving: [&[u8]; 7] = [
+    let moving: [&[u8]; 22] = [
         &[0x55],                         // push %rbp
         &[0x41, 0x54],                   // push %r12
+        &[0x5d],                         // pop %rbp
+        &[0x41, 0x5c],                   // pop %r12
+        &[0x6a, 0x01],                   // push $1
+        &[0x68, 1, 2, 3, 4],             // push $0x4030201
+        &[0xff, 0x35, 1, 2, 3, 4],       // push d(%rip)
+        &[0x8f, 0x00],                   // pop (%rax)
+        &[0x9c],                         // pushf
+        &[0xc9],                         // leave
         &[0x48, 0x83, 0xec, 0x18],       // sub $0x18,%rsp
         &[0x48, 0x81, 0xec, 0, 1, 0, 0], // sub $0x100,%rsp
+        &[0x48, 0x29, 0xc4],             // sub %rax,%rsp
+        &[0x48, 0x2b, 0x20],             // sub (%rax),%rsp
+        &[0x48, 0x01, 0xc4],             // add %rax,%rsp
         &[0x48, 0x89, 0xec],             // mov %rbp,%rsp
+        &[0x48, 0x8b, 0x27],             // mov (%rdi),%rsp
         &[0x48, 0x8d, 0x64, 0x24, 0xf8], // lea -8(%rsp),%rsp
+        &[0x48, 0x8d, 0x20],             // lea (%rax),%rsp
         &[0x48, 0x83, 0xe4, 0xf0],       // and $-16,%rsp
+        &[0x48, 0x94],                   // xchg %rax,%rsp
+        &[0x48, 0x87, 0xe0],             // xchg %rsp,%rax
     ];
     for code in moving {
         assert!(may_move_sp(code), "{code:x?}");
     }
     assert!(!may_move_sp(&[0xb8, 0x22, 0, 0, 0, 0x0f, 0x05]), "mov $34,%eax; syscall");
+    assert!(!may_move_sp(&[0xf3, 0x0f, 0x1e, 0xfa]), "endbr64");
+    assert!(!may_move_sp(&[0x48, 0x8b, 0x44, 0x24, 0x08]), "mov 8(%rsp),%rax");
+    assert!(!may_move_sp(&[0x48, 0x89, 0xf8, 0x48, 0x83, 0xf8, 4]), "mov %rdi,%rax; cmp $4,%rax");
 }

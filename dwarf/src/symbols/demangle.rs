@@ -125,7 +125,10 @@ mod tests {
     fn cpp_names_keep_their_parameters() {
         assert_eq!(demangle("_ZN5space3fooEibc").unwrap(), "space::foo(int, bool, char)");
         assert_eq!(demangle("_ZN3Foo3barEv.cold").unwrap(), "Foo::bar() [clone .cold]");
-        assert_eq!(demangle("_ZNSaIcED1Ev@@GLIBCXX_3.4").unwrap(), "std::allocator<char>::~allocator()@@GLIBCXX_3.4");
+        assert_eq!(
+            demangle("_ZNSaIcED1Ev@@GLIBCXX_3.4").unwrap(),
+            "std::allocator<char>::~allocator()@@GLIBCXX_3.4"
+        );
     }
 
     #[test]
@@ -170,6 +173,27 @@ mod tests {
         }
         for piece in ["I", "N", "B", "T", "R", "D", "F", "NvC", "INvC1a1b", "Y", "X", "M"] {
             let _ = demangle(&format!("_R{}", piece.repeat(MAX_MANGLED / 2 / piece.len())));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_name_panics_or_grows(name in "(_Z|_ZN|_R|__R|)[a-zA-Z0-9_.$@]{0,80}") {
+            proptest::prop_assert!(display_name(&name).len() <= MAX_NAME + '…'.len_utf8());
+        }
+
+        /// Pieces that real names are made of reach further into the demanglers.
+        #[test]
+        fn no_mixture_of_real_pieces_panics_or_grows(
+            start in proptest::sample::select(vec!["_Z", "_ZN", "_Z1f", "_RNv", "_RINv", "_RNvMs_"]),
+            pieces in proptest::collection::vec(proptest::sample::select(vec![
+                "N", "E", "I", "1a", "3foo", "S_", "S0_", "S1_", "St", "Sa", "T_", "T0_", "P", "R", "K", "F",
+                "v", "i", "J", "X", "Dp", "DT", "cl", "cv", "L", "Li1", "fp_", "A_", "M", "Z", "s_", "d", "U",
+                "UlvE_", "Ut_", "C1", "D2", "sr", "nw", "st", "B1_", "B_", "Nt", "Nv", "Cs_1a", "Y", "G_", "p",
+            ]), 0..120),
+        ) {
+            let name = format!("{start}{}", pieces.concat());
+            proptest::prop_assert!(display_name(&name).len() <= MAX_NAME + '…'.len_utf8());
         }
     }
 }

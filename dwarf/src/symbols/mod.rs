@@ -7,6 +7,7 @@
 
 mod demangle;
 mod guarded;
+mod scope;
 mod source;
 mod table;
 

@@ -1,12 +1,15 @@
 //! Functions, inlined callers and lines from DWARF.
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use addr2line::Context;
+use addr2line::{Context, Location};
 use gimli::{AbbreviationsCacheStrategy, AttributeValue, Dwarf, SectionId, UnitOffset, UnitRef};
 
 use super::guarded::{Guarded, with_budget};
+use super::scope::{Scopes, has_scopes};
 
 /// Reads one lookup may make: each DIE attribute and each line row is one, so this is far above
 /// any real unit, and reached after a second or two.
@@ -22,6 +25,8 @@ const MAX_FRAMES: usize = 512;
 /// when an address in it is asked for.
 pub struct DebugInfo<'s> {
     context: Context<Guarded<'s>>,
+    /// By offset of the unit; read when a name in it needs them.
+    scopes: HashMap<usize, Scopes<'s>>,
     reads_left: u64,
 }
 
@@ -91,7 +96,7 @@ impl<'s> DebugInfo<'s> {
             dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
             Context::from_arc_dwarf(Arc::new(dwarf))
         })?;
-        Ok(DebugInfo { context, reads_left: READS_PER_FILE })
+        Ok(DebugInfo { context, scopes: HashMap::new(), reads_left: READS_PER_FILE })
     }
 
     /// The functions and lines at a file address. Empty if nothing is known about it.
@@ -105,7 +110,7 @@ impl<'s> DebugInfo<'s> {
             return Err(DebugInfoError::Limit);
         }
         let budget = self.reads_left.min(READS_PER_LOOKUP);
-        let result = limited(budget, || function_at(&self.context, address));
+        let result = limited(budget, || function_at(&self.context, &mut self.scopes, address));
         let left = result.as_ref().map_or(0, |(_, left)| *left);
         self.reads_left -= match &result {
             Err(DebugInfoError::Damaged(_)) => 0,
@@ -144,30 +149,56 @@ fn limited<T>(reads: u64, work: impl FnOnce() -> gimli::Result<T>) -> Result<(T,
     }
 }
 
-fn function_at(context: &Context<Guarded<'_>>, address: u64) -> gimli::Result<Function> {
+fn function_at<'s>(
+    context: &Context<Guarded<'s>>,
+    scopes: &mut HashMap<usize, Scopes<'s>>,
+    address: u64,
+) -> gimli::Result<Function> {
     let mut found = context.find_frames(address).skip_all_loads()?;
+    let unit = context.find_dwarf_and_unit(address).skip_all_loads();
     let mut frames = Vec::new();
-    let mut die = None;
+    let mut last = None;
     while let Some(frame) = found.next()? {
         if frames.len() == MAX_FRAMES {
             return Err(gimli::Error::TooManyIterations);
         }
-        let function = match &frame.function {
-            Some(name) => Some(name.raw_name()?.into_owned()),
-            None => None,
-        };
-        let location = frame.location;
-        frames.push(SourceFrame {
-            function,
-            file: location.as_ref().and_then(|at| at.file).filter(|file| !file.is_empty()).map(str::to_owned),
-            line: location.as_ref().and_then(|at| at.line),
-            column: location.as_ref().and_then(|at| at.column).filter(|&column| column > 0),
-        });
-        die = frame.dw_die_offset;
+        let mut name = None;
+        if let Some(function) = &frame.function {
+            let raw = function.raw_name()?.into_owned();
+            let bare = has_scopes(function.language) && !raw.starts_with("_Z") && !raw.starts_with("_R");
+            let place = unit.zip(frame.dw_die_offset).filter(|_| bare);
+            // Without its scopes the name is still a name.
+            let full = place.and_then(|(unit, die)| qualified(scopes, unit, die, &raw).ok());
+            name = Some(full.unwrap_or(raw));
+        }
+        last = frame.dw_die_offset;
+        frames.push(with_location(name, frame.location));
     }
-    let unit = || context.find_dwarf_and_unit(address).skip_all_loads();
-    let start = die.and_then(|die| start_of(unit()?, die, address).ok().flatten());
+    let start = unit.zip(last).and_then(|(unit, die)| start_of(unit, die, address).ok().flatten());
     Ok(Function { frames, start })
+}
+
+fn with_location(function: Option<String>, location: Option<Location<'_>>) -> SourceFrame {
+    let Some(at) = location else { return SourceFrame { function, ..SourceFrame::default() } };
+    SourceFrame {
+        function,
+        file: at.file.filter(|file| !file.is_empty()).map(str::to_owned),
+        line: at.line,
+        column: at.column.filter(|&column| column > 0),
+    }
+}
+
+fn qualified<'s>(
+    scopes: &mut HashMap<usize, Scopes<'s>>,
+    unit: UnitRef<'_, Guarded<'s>>,
+    die: UnitOffset<usize>,
+    name: &str,
+) -> gimli::Result<String> {
+    let scopes = match scopes.entry(unit.header.offset().0) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => new.insert(Scopes::read(unit)?),
+    };
+    scopes.qualify(unit, die, name)
 }
 
 /// Start of the piece of the function at `die` that holds `address`.

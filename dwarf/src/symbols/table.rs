@@ -10,7 +10,7 @@ const REACH: u64 = 4096;
 const MAX_SYMBOLS: usize = 1 << 25;
 /// Comparisons one pass may make. Real symbols hardly overlap, so a pass makes about one per
 /// address; only a crafted table in which all symbols hold all addresses comes near.
-const MAX_COMPARISONS: usize = 1 << 26;
+const MAX_COMPARISONS: usize = 1 << 22;
 
 /// A piece of the file's address space that holds code: an executable section, or an executable
 /// segment where there are no sections.
@@ -67,7 +67,7 @@ impl<'s> SymbolTable<'s> {
     /// table. Nothing is sorted or stored, because a table may have a million symbols and a dump
     /// asks for a few dozen.
     pub fn resolve(&self, addresses: &[u64]) -> Vec<Option<Symbol<'s>>> {
-        debug_assert!(addresses.is_sorted());
+        debug_assert!(addresses.is_sorted(), "addresses must ascend");
         let mut pass = Pass {
             addresses,
             sized: vec![None; addresses.len()],
@@ -239,3 +239,6 @@ impl<'s> Pass<'_, 's> {
     }
 }
 
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

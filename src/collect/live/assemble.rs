@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use super::super::modules::Finder;
 use super::super::{CollectError, denied};
+use super::arena::Arena;
 use super::stacks::Ranges;
 use super::threads::{self, Listing};
 use super::tracer::{self, Catch, Copied, Plan};
@@ -77,11 +78,14 @@ fn check(prepared: &Prepared, catch: &Catch) -> Result<(), CollectError> {
 }
 
 fn assemble(prepared: Prepared, listing: &Listing, catch: Catch) -> Snapshot {
-    let Catch { captured_at_ns, pause, copied, unstopped, refused, .. } = catch;
+    let Catch { captured_at_ns, pause, copied, mut arena, unstopped, refused, .. } = catch;
     let mut threads: Vec<ThreadSnapshot> = Vec::with_capacity(copied.len() + 1);
     let dir = &prepared.leader;
     let via = copied.last().map_or(prepared.via, |last| last.tid);
-    threads.extend(copied.into_iter().map(|copied| stopped(listing.thread(dir, copied.tid), copied)));
+    threads.extend(
+        copied.into_iter().map(|copied| stopped(listing.thread(dir, copied.tid), copied, &mut arena)),
+    );
+    drop(arena);
     for tid in unstopped {
         let mut thread = listing.thread(dir, tid);
         threads::describe_unstopped(dir, &mut thread);
@@ -123,7 +127,7 @@ fn assemble(prepared: Prepared, listing: &Listing, catch: Catch) -> Snapshot {
     }
 }
 
-fn stopped(mut thread: ThreadSnapshot, copied: Copied) -> ThreadSnapshot {
+fn stopped(mut thread: ThreadSnapshot, copied: Copied, arena: &mut Arena) -> ThreadSnapshot {
     match copied.registers {
         Ok(registers) => {
             let syscall = registers.arch().system_call(&registers);
@@ -138,7 +142,7 @@ fn stopped(mut thread: ThreadSnapshot, copied: Copied) -> ThreadSnapshot {
         }
         Err(what) => thread.problems.push(Problem::of_thread("registers", thread.tid, what)),
     }
-    thread.stacks = copied.stacks.pieces;
+    thread.stacks = arena.take(&copied.stacks.pieces);
     thread.stack_cut = copied.stacks.cut;
     thread
 }

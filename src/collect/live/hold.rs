@@ -2,13 +2,14 @@
 //! called on one OS thread, because ptrace answers only the thread that attached; its end releases
 //! what could not be detached.
 use std::collections::HashMap;
+use std::fs::File;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
 use super::super::denied::is_gone;
 use crate::ids::{Pid, Tid};
-use crate::proc::ProcDir;
+use crate::proc::{ProcDir, count_tasks};
 use crate::sys::{ptrace, wait};
 
 /// How long threads that are blocked in the kernel may keep all others waiting: a read from a disk ends
@@ -40,6 +41,7 @@ pub(super) struct Held {
 pub(super) struct Hold<'a> {
     pid: Pid,
     dir: &'a ProcDir,
+    tasks: Option<File>,
     pub(super) threads: Vec<Held>,
     /// Every thread id that was tried, with the answer; ESRCH for those that had ended.
     tried: HashMap<Tid, Result<(), Errno>>,
@@ -52,7 +54,7 @@ impl<'a> Hold<'a> {
     pub(super) fn new(pid: Pid, dir: &'a ProcDir, expected: usize) -> Hold<'a> {
         let room = expected + 64;
         let (threads, tried) = (Vec::with_capacity(room), HashMap::with_capacity(room));
-        Hold { pid, dir, threads, tried, interrupted: 0 }
+        Hold { pid, dir, tasks: dir.open_tasks().ok(), threads, tried, interrupted: 0 }
     }
 
     /// Seizes those that were not tried yet; gives whether there were any. A seized thread goes on, but
@@ -178,7 +180,7 @@ impl<'a> Hold<'a> {
         let leader = self.pid.leader();
         let leader_lives = self.threads.iter().any(|held| held.tid == leader && held.state != State::Ended);
         let counted = live as u64 + u64::from(!leader_lives);
-        self.dir.status(None).is_ok_and(|status| status.threads == Some(counted))
+        self.tasks.as_ref().and_then(count_tasks) == Some(counted)
     }
 
     /// Lets all stopped threads go on, each with the signal whose delivery was its stop.

@@ -1,5 +1,6 @@
 //! Collecting from a running process: everything that can be read before is read before, then all
 //! threads are stopped, their registers and stacks copied, and the process released.
+mod arena;
 mod assemble;
 mod code;
 mod fingerprint;

@@ -1,14 +1,11 @@
 //! Copying stacks while their threads are stopped, without knowing how to unwind them.
-use std::io::IoSliceMut;
-
 use threaddump_arch::{Arch, Registers};
 
+use super::arena::{Arena, ArenaPiece};
 use crate::ids::Tid;
-use crate::snapshot::{Mapping, MemoryPiece};
+use crate::snapshot::Mapping;
 use crate::sys::memory;
 
-/// Bytes of the buffer each thread has before the stop: most stacks of waiting threads fit.
-pub(super) const BUFFER: usize = 8 << 10;
 /// Bytes copied at once of each stack.
 const FIRST: usize = 64 << 10;
 /// Most bytes of a stack that is known to be one.
@@ -21,8 +18,8 @@ const BUDGET: u64 = 1 << 30;
 const RED_ZONE: u64 = 128;
 /// Stacks of one thread: its own, and those that signal handlers interrupted.
 const PIECES: usize = 4;
-/// Bytes of one further copy.
-const NEXT: usize = 1 << 20;
+/// Signal frames looked at on each of them.
+const FRAMES: usize = 256;
 
 /// Memory that can be a stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,48 +76,39 @@ fn is_guard(mapping: &Mapping) -> bool {
 /// Copies stacks of one process.
 #[derive(Debug)]
 pub(super) struct StackCopier<'a> {
-    via: Tid,
     ranges: &'a Ranges,
     limit: Option<u64>,
     budget: u64,
-    /// Where the part of the first copy goes that does not fit into a thread's buffer; reused.
-    overflow: Vec<u8>,
+    pub(super) arena: Arena,
 }
 
 /// The stacks of one thread.
 #[derive(Debug, Default)]
 pub(super) struct Stacks {
-    pub(super) pieces: Vec<MemoryPiece>,
+    pub(super) pieces: Vec<ArenaPiece>,
     pub(super) cut: bool,
 }
 
 impl<'a> StackCopier<'a> {
-    /// `via` is any live thread of the process; `limit` replaces the limits of each stack.
-    pub(super) fn new(via: Tid, ranges: &'a Ranges, limit: Option<u64>) -> StackCopier<'a> {
-        // Filled with ones so that the pages are there before the stop.
-        StackCopier { via, ranges, limit, budget: BUDGET, overflow: vec![1; FIRST] }
+    /// For so many threads; `limit` replaces the limits of each stack.
+    pub(super) fn new(threads: usize, ranges: &'a Ranges, limit: Option<u64>) -> StackCopier<'a> {
+        StackCopier { ranges, limit, budget: BUDGET, arena: Arena::new(threads, FIRST) }
     }
 
-    /// Reads through this thread from now on; any live one of the process will do.
-    pub(super) fn read_through(&mut self, tid: Tid) {
-        self.via = tid;
-    }
-
-    /// Copies the stack at the stack pointer, and those that signal frames on it lead to. `buffer`
-    /// becomes the first piece.
-    pub(super) fn copy(&mut self, arch: Arch, registers: &Registers, buffer: Vec<u8>) -> Stacks {
+    /// Copies the stack at the stack pointer, and those that signal frames on it lead to.
+    pub(super) fn copy(&mut self, tid: Tid, arch: Arch, registers: &Registers) -> Stacks {
         let mut stacks = Stacks::default();
         let Some(sp) = registers.sp().filter(|&sp| sp != 0) else { return stacks };
-        self.copy_piece(sp, buffer, &mut stacks);
+        self.copy_piece(tid, sp, &mut stacks);
         let mut looked_at = 0;
         while looked_at < stacks.pieces.len() && stacks.pieces.len() < PIECES {
-            let piece = &stacks.pieces[looked_at];
-            let frames = arch.find_signal_frames(&piece.bytes, piece.start);
-            let sps: Vec<u64> = frames.filter_map(|frame| frame.registers.sp()).take(64 * PIECES).collect();
+            let piece = stacks.pieces[looked_at];
+            let frames = arch.find_signal_frames(self.arena.bytes(piece.place), piece.start);
+            let sps: Vec<u64> = frames.filter_map(|frame| frame.registers.sp()).take(FRAMES).collect();
             for sp in sps {
                 let known = stacks.pieces.iter().any(|piece| (piece.start..piece.end()).contains(&sp));
                 if !known && stacks.pieces.len() < PIECES {
-                    self.copy_piece(sp, Vec::new(), &mut stacks);
+                    self.copy_piece(tid, sp, &mut stacks);
                 }
             }
             looked_at += 1;
@@ -130,68 +118,44 @@ impl<'a> StackCopier<'a> {
 
     /// Copies from just below `sp` up to the limit, the end of the stack, a hole, or a piece that is
     /// there already.
-    fn copy_piece(&mut self, sp: u64, buffer: Vec<u8>, stacks: &mut Stacks) {
-        let low = sp.saturating_sub(RED_ZONE) & !7;
-        let range = self.ranges.at(low).or_else(|| self.ranges.at(sp));
-        let low = range.map_or(low, |range| low.max(range.start));
+    fn copy_piece(&mut self, tid: Tid, sp: u64, stacks: &mut Stacks) {
+        let below = sp.saturating_sub(RED_ZONE) & !7;
+        let range = self.ranges.at(below).or_else(|| self.ranges.at(sp));
+        let mut low = range.map_or(below, |range| below.max(range.start));
         let above = stacks.pieces.iter().map(|piece| piece.start).filter(|&start| start > low).min();
-        let memory_end = range.map_or(u64::MAX, |range| range.end);
-        let end = memory_end.min(above.unwrap_or(u64::MAX));
+        let end = range.map_or(u64::MAX, |range| range.end).min(above.unwrap_or(u64::MAX));
+        let wanted = (end - low).min(self.limit(range)) as usize;
+        let mut piece = self.read(tid, low, wanted);
+        if piece.is_none() && low < sp & !7 {
+            // Nothing is mapped below sp: the pointer stands at the very start of a stack.
+            low = sp & !7;
+            piece = self.read(tid, low, wanted.saturating_sub(RED_ZONE as usize));
+        }
+        let Some(piece) = piece else { return };
+        stacks.cut |= piece.end() - low == wanted as u64 && piece.end() < end;
+        stacks.pieces.push(piece);
+    }
+
+    fn limit(&self, range: Option<Range>) -> u64 {
         let limit = match (self.limit, range) {
             (Some(limit), _) => limit.max(RED_ZONE),
             (None, Some(Range { is_stack: true, .. })) => STACK_LIMIT,
             (None, _) => OTHER_LIMIT,
         };
-        let limit = if self.budget == 0 { limit.min(FIRST as u64) } else { limit };
-        let wanted = (end - low).min(limit) as usize;
-        let mut bytes = self.read(low, wanted, buffer);
-        if bytes.is_empty() && low < sp & !7 {
-            // Nothing is mapped below sp: the pointer stands at the very end of a stack.
-            let (low, wanted) = (sp & !7, wanted.saturating_sub(RED_ZONE as usize));
-            bytes = self.read(low, wanted, Vec::new());
-            push(stacks, low, bytes);
-            return;
-        }
-        stacks.cut |= bytes.len() == wanted && low + (wanted as u64) < end;
-        push(stacks, low, bytes);
+        // Where the end is not known, nothing but a hole would stop a very large limit.
+        let limit = if range.is_none() { limit.min(STACK_LIMIT) } else { limit };
+        limit.min(self.budget.max(FIRST as u64))
     }
 
-    fn read(&mut self, low: u64, wanted: usize, mut bytes: Vec<u8>) -> Vec<u8> {
-        if bytes.is_empty() {
-            bytes = vec![0; BUFFER];
-        }
+    /// Reads a little first, since most stacks end soon and large rooms cost time.
+    fn read(&mut self, tid: Tid, low: u64, wanted: usize) -> Option<ArenaPiece> {
         let first = wanted.min(FIRST);
-        bytes.truncate(first);
-        let room = first - bytes.len();
-        let inside = bytes.len();
-        let mut buffers = [IoSliceMut::new(&mut bytes), IoSliceMut::new(&mut self.overflow[..room])];
-        let copied = memory::read_into(self.via, low, &mut buffers);
-        bytes.truncate(copied);
-        bytes.extend_from_slice(&self.overflow[..copied.saturating_sub(inside)]);
-        if copied == first {
-            self.read_further(low, wanted, &mut bytes);
+        let mut copied = memory::read(tid, low, self.arena.room(first));
+        if copied == first && first < wanted {
+            copied = memory::read(tid, low, self.arena.room(wanted));
         }
-        self.budget = self.budget.saturating_sub(bytes.len() as u64);
-        bytes
-    }
-
-    fn read_further(&mut self, low: u64, wanted: usize, bytes: &mut Vec<u8>) {
-        while bytes.len() < wanted {
-            let done = bytes.len();
-            let next = (wanted - done).min(NEXT);
-            bytes.resize(done + next, 0);
-            let copied = memory::read(self.via, low + done as u64, &mut bytes[done..]);
-            bytes.truncate(done + copied);
-            if copied < next {
-                break;
-            }
-        }
-    }
-}
-
-fn push(stacks: &mut Stacks, start: u64, bytes: Vec<u8>) {
-    if !bytes.is_empty() {
-        stacks.pieces.push(MemoryPiece { start, bytes });
+        self.budget = self.budget.saturating_sub(copied as u64);
+        (copied > 0).then(|| ArenaPiece { start: low, place: self.arena.keep(copied) })
     }
 }
 
@@ -199,6 +163,7 @@ fn push(stacks: &mut Stacks, start: u64, bytes: Vec<u8>) {
 mod tests {
     use super::*;
     use crate::proc::parse_maps;
+    use crate::snapshot::MemoryPiece;
 
     fn ranges(text: &str) -> Vec<(u64, u64, bool)> {
         Ranges::new(&parse_maps(text.as_bytes())).0.iter().map(|r| (r.start, r.end, r.is_stack)).collect()
@@ -240,12 +205,13 @@ mod tests {
             Own { memory, ranges: Ranges(vec![range]), via: Tid(std::process::id() as i32) }
         }
 
-        fn copy(&self, word: usize, limit: Option<u64>) -> (u64, Stacks) {
+        fn copy(&self, word: usize, limit: Option<u64>) -> (u64, Vec<MemoryPiece>, bool) {
             let sp = self.memory.as_ptr() as u64 + word as u64 * 8;
             let mut registers = Registers::new(Arch::X86_64);
             registers.set(Arch::X86_64.sp(), sp);
-            let mut copier = StackCopier::new(self.via, &self.ranges, limit);
-            (sp, copier.copy(Arch::X86_64, &registers, vec![1; BUFFER]))
+            let mut copier = StackCopier::new(1, &self.ranges, limit);
+            let stacks = copier.copy(self.via, Arch::X86_64, &registers);
+            (sp, copier.arena.take(&stacks.pieces), stacks.cut)
         }
 
         fn check(&self, piece: &MemoryPiece) {
@@ -259,44 +225,45 @@ mod tests {
     #[test]
     fn a_shallow_stack_is_copied_with_its_red_zone() {
         let own = Own::new(4096, true);
-        let (sp, stacks) = own.copy(4000, None);
-        assert_eq!((stacks.pieces.len(), stacks.cut), (1, false));
-        assert_eq!(stacks.pieces[0].start, sp - 128);
-        assert_eq!(stacks.pieces[0].bytes.len(), 128 + 96 * 8);
-        own.check(&stacks.pieces[0]);
+        let (sp, pieces, cut) = own.copy(4000, None);
+        assert_eq!((pieces.len(), cut), (1, false));
+        assert_eq!(pieces[0].start, sp - 128);
+        assert_eq!(pieces[0].bytes.len(), 128 + 96 * 8);
+        own.check(&pieces[0]);
     }
 
     #[test]
     fn a_stack_deeper_than_the_buffer_is_copied_whole() {
         for words in [2000, 9000, 20_000, 400_000] {
             let own = Own::new(words, true);
-            let (_, stacks) = own.copy(16, None);
-            assert_eq!((stacks.pieces[0].bytes.len(), stacks.cut), (words * 8, false));
-            own.check(&stacks.pieces[0]);
+            let (_, pieces, cut) = own.copy(16, None);
+            assert_eq!((pieces[0].bytes.len(), cut), (words * 8, false));
+            own.check(&pieces[0]);
         }
     }
 
     #[test]
     fn other_memory_is_cut_and_said_to_be() {
         let own = Own::new(100_000, false);
-        let (_, stacks) = own.copy(16, None);
-        assert_eq!((stacks.pieces[0].bytes.len() as u64, stacks.cut), (OTHER_LIMIT, true));
-        let (_, stacks) = own.copy(16, Some(1000));
-        assert_eq!((stacks.pieces[0].bytes.len(), stacks.cut), (1000, true));
-        let (_, stacks) = own.copy(16, Some(1 << 30));
-        assert_eq!((stacks.pieces[0].bytes.len(), stacks.cut), (800_000, false));
+        let (_, pieces, cut) = own.copy(16, None);
+        assert_eq!((pieces[0].bytes.len() as u64, cut), (OTHER_LIMIT, true));
+        let (_, pieces, cut) = own.copy(16, Some(1000));
+        assert_eq!((pieces[0].bytes.len(), cut), (1000, true));
+        let (_, pieces, cut) = own.copy(16, Some(1 << 30));
+        assert_eq!((pieces[0].bytes.len(), cut), (800_000, false));
     }
 
     #[test]
     fn wild_stack_pointers_give_no_stack() {
         let ranges = Ranges::default();
-        let mut copier = StackCopier::new(Tid(std::process::id() as i32), &ranges, None);
+        let own = Tid(std::process::id() as i32);
+        let mut copier = StackCopier::new(1, &ranges, None);
         for sp in [0, 1, 127, 128, 4096, 1 << 63, u64::MAX - 7, u64::MAX] {
             let mut registers = Registers::new(Arch::X86_64);
             for (id, _) in Arch::X86_64.iter() {
                 registers.set(id, sp);
             }
-            let stacks = copier.copy(Arch::X86_64, &registers, vec![1; BUFFER]);
+            let stacks = copier.copy(own, Arch::X86_64, &registers);
             assert!(stacks.pieces.is_empty(), "{sp:#x}");
         }
     }
@@ -314,10 +281,10 @@ mod tests {
         own.memory[200 + 20] = base + 3000 * 8;
         own.memory[200 + 23] = 0x002b_0000_0000_0033;
         own.memory[200 + 28] = 0;
-        let (_, stacks) = own.copy(100, None);
-        assert_eq!(stacks.pieces.len(), 2);
-        assert_eq!(stacks.pieces[1].start, base + 3000 * 8 - 128);
-        assert_eq!(stacks.pieces[1].end(), base + 4096 * 8);
-        own.check(&stacks.pieces[1]);
+        let (_, pieces, cut) = own.copy(100, None);
+        assert_eq!((pieces.len(), cut), (2, false));
+        assert_eq!(pieces[1].start, base + 3000 * 8 - 128);
+        assert_eq!(pieces[1].end(), base + 4096 * 8);
+        own.check(&pieces[1]);
     }
 }

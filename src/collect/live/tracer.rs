@@ -4,9 +4,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 use threaddump_arch::{Arch, Registers};
 
+use super::arena::Arena;
 use super::fingerprint::Fingerprint;
 use super::hold::{Hold, State};
-use super::stacks::{BUFFER, Ranges, StackCopier, Stacks};
+use super::stacks::{Ranges, StackCopier, Stacks};
 use crate::ids::{Pid, Tid};
 use crate::proc::ProcDir;
 use crate::sys::{ptrace, thread};
@@ -42,7 +43,9 @@ pub(super) struct Copied {
 pub(super) struct Catch {
     pub(super) captured_at_ns: i64,
     pub(super) pause: Duration,
+    /// In the order in which they lie in the arena.
     pub(super) copied: Vec<Copied>,
+    pub(super) arena: Arena,
     /// Threads that did not stop in time.
     pub(super) unstopped: Vec<Tid>,
     /// Threads that could not be attached to.
@@ -57,9 +60,7 @@ pub(super) struct Catch {
 /// Stops, copies and releases. What does not answer is released by the end of the calling OS thread,
 /// so that has to end next.
 pub(super) fn run(plan: &Plan<'_>) -> Catch {
-    let mut buffers = buffers(plan.tids.len());
-    let via = plan.tids.last().copied().unwrap_or(plan.pid.leader());
-    let mut copier = StackCopier::new(via, plan.ranges, plan.stack_bytes);
+    let mut copier = StackCopier::new(plan.tids.len(), plan.ranges, plan.stack_bytes);
     let mut hold = Hold::new(plan.pid, plan.dir, plan.tids.len());
     thread::hurry();
     hold.seize(plan.tids);
@@ -73,8 +74,7 @@ pub(super) fn run(plan: &Plan<'_>) -> Catch {
     stop(&mut hold, plan, start + plan.timeout);
     let mut copied = Vec::with_capacity(hold.threads.len());
     for held in hold.threads.iter().filter(|held| matches!(held.state, State::Stopped { .. })) {
-        copier.read_through(held.tid);
-        copied.extend(copy(held.tid, plan.arch, &mut copier, &mut buffers));
+        copied.extend(copy(held.tid, plan.arch, &mut copier));
     }
     let same_program =
         plan.fingerprint.map(|fingerprint| fingerprint.matches(copied.last().map(|last| last.tid)));
@@ -83,13 +83,7 @@ pub(super) fn run(plan: &Plan<'_>) -> Catch {
     let (refused, tracer) = (hold.refused(), thread::own_id());
     let pending = hold.threads.iter().filter(|held| held.state == State::Pending);
     let unstopped = pending.map(|held| held.tid).collect();
-    Catch { captured_at_ns, pause, copied, unstopped, refused, same_program, tracer }
-}
-
-/// Buffers for the threads' stacks, with their pages in place: a page fault of ours would cost the
-/// target 0.5 µs and more.
-fn buffers(count: usize) -> Vec<Vec<u8>> {
-    (0..count).map(|_| vec![1; BUFFER]).collect()
+    Catch { captured_at_ns, pause, copied, arena: copier.arena, unstopped, refused, same_program, tracer }
 }
 
 /// Interrupts and waits until no thread runs any more. Threads that were running may have started
@@ -110,7 +104,7 @@ fn stop(hold: &mut Hold<'_>, plan: &Plan<'_>, deadline: Instant) {
 }
 
 /// `None` for a thread that was killed while it was held.
-fn copy(tid: Tid, arch: Arch, copier: &mut StackCopier<'_>, buffers: &mut Vec<Vec<u8>>) -> Option<Copied> {
+fn copy(tid: Tid, arch: Arch, copier: &mut StackCopier<'_>) -> Option<Copied> {
     let mut bytes = [0; ptrace::MAX_REGISTER_SET];
     let length = match ptrace::general_registers(tid, &mut bytes) {
         Ok(length) => length,
@@ -125,7 +119,7 @@ fn copy(tid: Tid, arch: Arch, copier: &mut StackCopier<'_>, buffers: &mut Vec<Ve
         let registers = Err(format!("thread {tid} runs {what} ({length} bytes of registers)"));
         return Some(Copied { tid, registers, stacks: Stacks::default() });
     };
-    let stacks = copier.copy(arch, &registers, buffers.pop().unwrap_or_default());
+    let stacks = copier.copy(tid, arch, &registers);
     Some(Copied { tid, registers: Ok(registers), stacks })
 }
 
