@@ -51,9 +51,17 @@ impl Running {
         title: &str,
         ready: &str,
     ) -> Result<(Running, ChildStdin), String> {
-        command.stdout(Stdio::piped());
-        let mut running = Running::start_with_input(command, title, Stdio::piped())?;
+        let (mut running, input) = Running::start_with_pipe(command.stdout(Stdio::piped()), title)?;
         running.wait_for(ready)?;
+        Ok((running, input))
+    }
+
+    /// Starts a program with a pipe as its standard input.
+    pub(crate) fn start_with_pipe(
+        command: &mut Command,
+        title: &str,
+    ) -> Result<(Running, ChildStdin), String> {
+        let mut running = Running::start_with_input(command, title, Stdio::piped())?;
         let input = running.child.stdin.take().ok_or("no standard input")?;
         Ok((running, input))
     }
