@@ -34,8 +34,7 @@ pub fn live<E: From<CollectError>>(
     keep: impl FnOnce(&Snapshot) -> Result<(), E>,
 ) -> Result<Report, E> {
     let prepared = live::prepare(pid, collect)?;
-    let access =
-        FileAccess::Live { root: prepared.root().to_path_buf(), proc_dir: prepared.proc_dir() };
+    let access = FileAccess::Live { root: prepared.root().to_path_buf(), proc_dir: prepared.proc_dir() };
     let store = Store::new();
     let known: Vec<Module> = prepared.modules().to_vec();
     // Files are opened before the stop: afterwards they may be gone.

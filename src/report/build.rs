@@ -52,9 +52,10 @@ pub fn build(
 
 /// Whether no thread and no frame is missing. A kernel worker has no frames to miss.
 fn is_complete(snapshot: &Snapshot, threads: &[Thread]) -> bool {
-    let thread_missing = snapshot.problems.iter().any(|problem| {
-        problem.tid.is_some() || matches!(problem.stage.as_str(), "attach" | "stop" | "maps")
-    });
+    let thread_missing = snapshot
+        .problems
+        .iter()
+        .any(|problem| problem.tid.is_some() || matches!(problem.stage.as_str(), "attach" | "stop" | "maps"));
     let whole = |thread: &Thread| matches!(thread.end.as_str(), "root" | "kernel_worker");
     !thread_missing && threads.iter().all(whole)
 }
@@ -181,4 +182,3 @@ impl Builder<'_, '_, '_, '_> {
         }
     }
 }
-

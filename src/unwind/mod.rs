@@ -89,7 +89,11 @@ fn is_go(images: &Images<'_>, address: u64) -> bool {
     images.at(address).is_some_and(crate::images::Image::is_go)
 }
 
-fn describe(end: End, thread: &ThreadSnapshot, arch: threaddump_arch::Arch) -> (&'static str, Option<String>) {
+fn describe(
+    end: End,
+    thread: &ThreadSnapshot,
+    arch: threaddump_arch::Arch,
+) -> (&'static str, Option<String>) {
     match end {
         End::Root => ("root", None),
         End::UnreadableStack(address) if thread.stack_cut => {

@@ -37,8 +37,7 @@ struct ModuleTables<'i, 's> {
 impl<'i, 's> Tables<'i, 's> {
     pub(super) fn new(snapshot: &Snapshot, images: &'i Images<'s>) -> Tables<'i, 's> {
         let arch = snapshot.process.arch;
-        let mut modules: Vec<_> =
-            images.iter().filter_map(|image| ModuleTables::new(image, arch)).collect();
+        let mut modules: Vec<_> = images.iter().filter_map(|image| ModuleTables::new(image, arch)).collect();
         modules.sort_by_key(|module| module.image.start());
         let mut executable: Vec<(u64, u64)> = Vec::new();
         for mapping in snapshot.mappings.iter().filter(|mapping| mapping.permissions.execute) {

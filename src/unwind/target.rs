@@ -5,7 +5,8 @@ use threaddump_dwarf::{CfiError, CodeAddress, ExpressionRef, Row, Target};
 
 use super::tables::Tables;
 use crate::images::Slice;
-use crate::snapshot::{Snapshot, SnapshotMemory};
+use crate::snapshot::Snapshot;
+use crate::snapshot::memory::SnapshotMemory;
 
 pub(super) struct ThreadTarget<'t, 'i, 's> {
     snapshot: &'t Snapshot,
@@ -61,7 +62,8 @@ impl<'s> Target for ThreadTarget<'_, '_, 's> {
 
     fn is_generated(&self, address: u64) -> bool {
         let mapping = self.snapshot.mapping_at(address);
-        mapping.is_some_and(|mapping| mapping.permissions.execute && mapping.inode == 0) && !self.tables.is_module(address)
+        mapping.is_some_and(|mapping| mapping.permissions.execute && mapping.inode == 0)
+            && !self.tables.is_module(address)
     }
 
     fn region(&self, address: u64) -> Option<(u64, u64)> {
