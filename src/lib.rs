@@ -1,14 +1,16 @@
 //! The library behind the `threaddump` program.
 //!
 //! Data flows one way: [`snapshot`] ← `collect`, then `images` → `unwind` → `symbolize` →
-//! [`report`]. The target is held only while the snapshot is filled.
+//! [`report`]; [`dump`] is the whole way. The target is held only while the snapshot is filled.
 #![deny(unsafe_code)]
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("threaddump works on Linux only: it needs ptrace and /proc as Linux has them");
 
+pub mod cli;
 pub mod collect;
 pub mod dump;
+pub mod error;
 pub mod ids;
 pub mod images;
 pub mod proc;

@@ -1,20 +1,36 @@
-//! From a snapshot, its frames and their names to the report.
-use jiff::Timestamp;
+//! Snapshot, images, walks and names → [`Report`].
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-use super::model::*;
+use jiff::Timestamp;
+use syscalls::x86_64::Sysno;
+use threaddump_arch::Arch;
+
+use super::escape::readable;
+use super::{
+    END_EXITED, END_NOT_STOPPED, Frame, Hex, Omitted, Process, Report, ReportModule, ReportSyscall, Signal,
+    Text, Thread, Tool, Tracer,
+};
 use crate::images::{Image, Images};
-use crate::snapshot::{Snapshot, Syscall, ThreadSnapshot, hex};
-use crate::symbolize::Symbolizer;
+use crate::snapshot::{self, Problem, ProcessFacts, SignalFacts, Snapshot, Syscall, ThreadSnapshot};
+use crate::symbolize::{Named, Symbolizer};
 use crate::unwind::{RawFrame, Walk};
 
-/// What to put into a report.
-#[derive(Clone, Copy, Debug)]
+/// What a report holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReportOptions {
     /// The registers of every thread.
     pub registers: bool,
 }
 
-/// Joins everything into one value. Looks nothing up but names.
+impl Default for ReportOptions {
+    fn default() -> ReportOptions {
+        ReportOptions { registers: true }
+    }
+}
+
+/// Puts everything together that is to be printed. `walks` are those of the snapshot's threads, in
+/// their order.
 pub fn build(
     snapshot: &Snapshot,
     images: &Images<'_>,
@@ -22,138 +38,214 @@ pub fn build(
     symbolizer: &mut Symbolizer<'_, '_>,
     options: &ReportOptions,
 ) -> Report {
-    let lookups: Vec<u64> = walks.iter().flat_map(|walk| &walk.frames).map(|frame| frame.lookup).collect();
-    symbolizer.prepare(&lookups);
-    let threads: Vec<Thread> = snapshot
-        .threads
-        .iter()
-        .zip(walks)
-        .enumerate()
-        .map(|(index, (thread, walk))| Builder { images, symbolizer, options }.thread(index, thread, walk))
-        .collect();
-    let mut problems = snapshot.problems.clone();
-    problems.extend(images.problems());
-    problems.extend(symbolizer.problems());
-    Report {
+    let lookups: BTreeSet<u64> =
+        walks.iter().flat_map(|walk| &walk.frames).map(|frame| frame.lookup).collect();
+    symbolizer.prepare(&lookups.into_iter().collect::<Vec<u64>>());
+    let mut frames =
+        Frames { images, symbolizer, modules: HashMap::new(), texts: HashSet::new(), known: HashMap::new() };
+    let threads = threads(snapshot, walks, &mut frames, options);
+    let mut report = Report {
         schema: "threaddump/1",
-        tool: Tool { name: "threaddump", version: env!("CARGO_PKG_VERSION") },
-        captured_at: time(snapshot.captured_at_ns),
+        tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
+        captured_at: time(snapshot.captured_at_ns).to_string(),
         source: snapshot.source,
         fallback_reason: snapshot.fallback_reason.clone(),
         pause_ns: snapshot.pause_ns,
-        complete: is_complete(snapshot, &threads),
-        process: process(snapshot),
-        signal: None,
+        complete: false,
+        process: process(&snapshot.process),
+        signal: snapshot.signal.as_ref().map(signal),
         modules: images.iter().map(module).collect(),
         threads,
-        problems,
-    }
+        problems: problems(snapshot, images, symbolizer),
+    };
+    report.complete =
+        report.incomplete_threads().next().is_none() && !report.problems.iter().any(hides_threads);
+    report
 }
 
-/// Whether no thread and no frame is missing. A kernel worker has no frames to miss.
-fn is_complete(snapshot: &Snapshot, threads: &[Thread]) -> bool {
-    let thread_missing = snapshot
-        .problems
-        .iter()
-        .any(|problem| problem.tid.is_some() || matches!(problem.stage.as_str(), "attach" | "stop" | "maps"));
-    let whole = |thread: &Thread| matches!(thread.end.as_str(), "root" | "kernel_worker");
-    !thread_missing && threads.iter().all(whole)
+/// Whether a problem of the process means that threads are not in the report at all.
+fn hides_threads(problem: &Problem) -> bool {
+    problem.tid.is_some() || matches!(problem.stage.as_str(), "attach" | "stop" | "threads")
 }
 
-fn time(nanoseconds: i64) -> String {
-    let time = Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap_or_default();
-    time.to_string()
+fn problems(snapshot: &Snapshot, images: &Images<'_>, symbolizer: &Symbolizer<'_, '_>) -> Vec<Problem> {
+    let mut problems = snapshot.problems.clone();
+    problems.extend(images.problems());
+    problems.extend(symbolizer.problems());
+    let mut seen = HashSet::new();
+    problems.retain(|problem| seen.insert((problem.stage.clone(), problem.tid, problem.message.clone())));
+    problems
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+fn time(ns: i64) -> Timestamp {
+    Timestamp::from_nanosecond(i128::from(ns))
+        .expect("64 bits of nanoseconds are times between the years 1677 and 2262")
 }
 
-fn process(snapshot: &Snapshot) -> Process {
-    let facts = &snapshot.process;
-    let tracer = facts.tracer.clone();
+fn process(facts: &ProcessFacts) -> Process {
     Process {
         pid: facts.pid,
         ns_pid: facts.ns_pid,
         ppid: facts.ppid,
         uid: facts.uid,
-        name: text(&facts.name),
-        exe: facts.exe.as_deref().map(text),
-        cmdline: facts.cmdline.iter().map(|argument| text(argument)).collect(),
+        name: readable(&facts.name),
+        exe: facts.exe.as_deref().map(readable),
+        cmdline: facts.cmdline.iter().map(|argument| readable(argument)).collect(),
         arch: facts.arch.name(),
-        start_time: facts.start_time_ns.map(time),
+        start_time: facts.start_time_ns.map(|ns| time(ns).to_string()),
         cgroup: facts.cgroup.clone(),
         kernel: facts.kernel.clone(),
-        tracer: tracer.map(|(pid, name)| Tracer { pid, name }),
+        tracer: facts.tracer.as_ref().map(|(pid, name)| Tracer { pid: *pid, name: name.clone() }),
+    }
+}
+
+fn signal(facts: &SignalFacts) -> Signal {
+    let known = nix::sys::signal::Signal::try_from(facts.number);
+    Signal {
+        number: facts.number,
+        name: known.map_or_else(|_| format!("SIG{}", facts.number), |known| known.as_str().to_owned()),
+        code: facts.code,
+        address: facts.address.map(Hex),
+        tid: facts.tid,
     }
 }
 
 fn module(image: &Image<'_>) -> ReportModule {
     ReportModule {
-        path: text(image.path()),
-        build_id: image.build_id().map(hex),
+        path: readable(image.path()),
+        build_id: image.build_id().map(snapshot::hex),
         start: Hex(image.start()),
         end: Hex(image.end()),
         bias: image.bias().map(Hex),
-        debug_file: image.debug_file().map(|path| path.display().to_string()),
+        debug_file: image.debug_file().map(|path| readable(path.as_os_str().as_encoded_bytes())),
     }
 }
 
-fn syscall(call: &Syscall) -> ReportSyscall {
+fn threads(
+    snapshot: &Snapshot,
+    walks: &[Walk],
+    frames: &mut Frames<'_, '_, '_, '_>,
+    options: &ReportOptions,
+) -> Vec<Thread> {
+    let leader = snapshot.process.pid.leader();
+    let first = usize::from(snapshot.threads.first().is_none_or(|thread| thread.tid != leader));
+    let arch = snapshot.process.arch;
+    let numbered = snapshot.threads.iter().enumerate();
+    numbered
+        .map(|(place, thread)| {
+            let walk = walks.get(place);
+            let mut shown = facts(thread, arch, options);
+            shown.index = first + place;
+            let Some(walk) = walk else { return shown };
+            (shown.frames, shown.omitted) = frames.of(walk);
+            if shown.end != END_EXITED {
+                shown.end = walk.end.to_owned();
+                shown.end_detail.clone_from(&walk.end_detail);
+            }
+            shown
+        })
+        .collect()
+}
+
+/// A thread as far as it is known without its walk.
+fn facts(thread: &ThreadSnapshot, arch: Arch, options: &ReportOptions) -> Thread {
+    let exited = thread.registers.is_none() && matches!(thread.state, Some('Z' | 'X'));
+    let registers = thread.registers.iter().filter(|_| options.registers);
+    Thread {
+        tid: thread.tid,
+        index: 0,
+        name: readable(&thread.name),
+        state: thread.state,
+        syscall: thread.syscall.as_ref().map(|call| system_call(arch, call)),
+        wait: None,
+        registers: registers
+            .flat_map(|set| set.iter())
+            .map(|(_, info, value)| (info.name, Hex(value)))
+            .collect(),
+        frames: Vec::new(),
+        omitted: None,
+        end: if exited { END_EXITED } else { END_NOT_STOPPED }.to_owned(),
+        end_detail: None,
+        problems: thread.problems.clone(),
+    }
+}
+
+fn system_call(arch: Arch, call: &Syscall) -> ReportSyscall {
     let number = usize::try_from(call.number).ok();
-    let name = number.and_then(syscalls::x86_64::Sysno::new).map(|known| known.name());
+    let name = match arch {
+        Arch::X86_64 => number.and_then(Sysno::new).map(|known| known.name()),
+        _ => None,
+    };
     ReportSyscall { number: call.number, name, args: call.args.map(Hex) }
 }
 
-struct Builder<'b, 'x, 'i, 's> {
-    images: &'b Images<'x>,
-    symbolizer: &'b mut Symbolizer<'i, 's>,
-    options: &'b ReportOptions,
+type ModuleTexts = (Text, Option<Text>);
+
+/// Makes frames; each address is looked up once, and texts are shared.
+struct Frames<'a, 'm, 'i, 's> {
+    images: &'a Images<'m>,
+    symbolizer: &'a mut Symbolizer<'i, 's>,
+    /// Path and build ID, by the start of the image.
+    modules: HashMap<u64, ModuleTexts>,
+    texts: HashSet<Text>,
+    /// Frames by pc and lookup address.
+    known: HashMap<(u64, u64), Arc<[Frame]>>,
 }
 
-impl Builder<'_, '_, '_, '_> {
-    fn thread(mut self, index: usize, thread: &ThreadSnapshot, walk: &Walk) -> Thread {
+impl Frames<'_, '_, '_, '_> {
+    /// The frames of a walk, and their gap: a walk counts physical frames, a report inlined ones too.
+    fn of(&mut self, walk: &Walk) -> (Vec<Frame>, Option<Omitted>) {
         let mut frames = Vec::with_capacity(walk.frames.len());
-        let mut gap = None;
-        let mut skipped = 0;
-        for (place, raw) in walk.frames.iter().enumerate() {
-            if let Some(omitted) = walk.omitted.filter(|omitted| omitted.before == place) {
-                gap = Some(Omitted { before: frames.len(), count: omitted.count });
-                skipped = omitted.count;
-            }
-            self.physical(raw, &mut frames, skipped);
+        let mut omitted = None;
+        let mut index = 0;
+        let (first, last) =
+            walk.frames.split_at(walk.omitted.map_or(0, |gap| gap.before).min(walk.frames.len()));
+        for raw in first {
+            self.push(raw, &mut index, &mut frames);
         }
-        if gap.is_none() {
-            let at_end = walk.omitted.map(|omitted| Omitted { before: frames.len(), count: omitted.count });
-            gap = at_end;
+        if let Some(gap) = walk.omitted {
+            omitted = Some(Omitted { before: frames.len(), count: gap.count });
+            index += gap.count;
         }
-        let registers = thread.registers.iter().filter(|_| self.options.registers);
-        let registers = registers.flat_map(|registers| registers.iter());
-        Thread {
-            tid: thread.tid,
-            index,
-            name: text(&thread.name),
-            state: thread.state,
-            syscall: thread.syscall.as_ref().map(syscall),
-            wait: None,
-            registers: registers.map(|(_, info, value)| (info.name, Hex(value))).collect(),
-            frames,
-            omitted: gap,
-            end: walk.end.to_owned(),
-            end_detail: walk.end_detail.clone(),
-            problems: thread.problems.clone(),
+        for raw in last {
+            self.push(raw, &mut index, &mut frames);
+        }
+        (frames, omitted)
+    }
+
+    fn push(&mut self, raw: &RawFrame, index: &mut usize, frames: &mut Vec<Frame>) {
+        for known in self.at(raw).iter() {
+            frames.push(Frame { index: *index, how: raw.how.as_str(), ..known.clone() });
+            *index += 1;
         }
     }
 
-    /// The frames of one pc: the inlined ones first.
-    fn physical(&mut self, raw: &RawFrame, frames: &mut Vec<Frame>, skipped: usize) {
+    fn at(&mut self, raw: &RawFrame) -> Arc<[Frame]> {
+        let key = (raw.pc, raw.lookup);
+        if let Some(known) = self.known.get(&key) {
+            return Arc::clone(known);
+        }
+        let base = self.place(raw);
+        let named = self.symbolizer.resolve(raw.lookup);
+        // Inlined functions are always part of something, even if that has no name.
+        let nameless = named.last().is_none_or(|last| last.inlined).then(|| base.clone());
+        let frames: Vec<Frame> = named.iter().map(|named| self.name(base.clone(), named)).collect();
+        let frames: Arc<[Frame]> = frames.into_iter().chain(nameless).collect();
+        self.known.insert(key, Arc::clone(&frames));
+        frames
+    }
+
+    /// A frame with its module, and no names.
+    fn place(&mut self, raw: &RawFrame) -> Frame {
         let image = self.images.at(raw.lookup);
-        let plain = Frame {
+        let texts = image.map(|image| self.module_texts(image));
+        let (module, build_id) = texts.map_or((None, None), |(path, id)| (Some(path), id));
+        Frame {
             index: 0,
             pc: Hex(raw.pc),
-            module: image.map(|image| text(image.path())),
+            module,
             module_offset: image.and_then(|image| image.file_address(raw.pc)).map(Hex),
-            build_id: image.and_then(Image::build_id).map(hex),
+            build_id,
             function: None,
             function_offset: None,
             file: None,
@@ -161,24 +253,34 @@ impl Builder<'_, '_, '_, '_> {
             column: None,
             inlined: false,
             how: raw.how.as_str(),
-        };
-        let names = self.symbolizer.resolve(raw.lookup);
-        let named = names.iter().map(|named| Frame {
-            function: named.function.clone(),
-            function_offset: named.function_start.and_then(|start| raw.pc.checked_sub(start)),
-            file: named.file.clone(),
+        }
+    }
+
+    fn module_texts(&mut self, image: &Image<'_>) -> ModuleTexts {
+        let texts = || (readable(image.path()).into(), image.build_id().map(|id| snapshot::hex(id).into()));
+        self.modules.entry(image.start()).or_insert_with(texts).clone()
+    }
+
+    fn name(&mut self, frame: Frame, named: &Named) -> Frame {
+        let pc = frame.pc.0;
+        let start = named.function_start.filter(|_| !named.inlined);
+        Frame {
+            function: named.function.as_deref().map(|text| self.shared(text)),
+            function_offset: start.and_then(|start| pc.checked_sub(start)),
+            file: named.file.as_deref().map(|text| self.shared(text)),
             line: named.line,
             column: named.column,
             inlined: named.inlined,
-            ..plain.clone()
-        });
-        let before = frames.len();
-        frames.extend(named);
-        if frames.len() == before {
-            frames.push(plain);
+            ..frame
         }
-        for (index, frame) in frames.iter_mut().enumerate().skip(before) {
-            frame.index = index + skipped;
+    }
+
+    fn shared(&mut self, text: &str) -> Text {
+        if let Some(known) = self.texts.get(text) {
+            return Arc::clone(known);
         }
+        let text: Text = text.into();
+        self.texts.insert(Arc::clone(&text));
+        text
     }
 }

@@ -1,7 +1,13 @@
 //! From a snapshot's frames to a report, and from the report to text or JSON.
+//!
+//! [`build()`] looks everything up; the formats only print what a [`Report`] holds.
 mod build;
+pub mod escape;
 pub mod json;
 mod model;
+pub mod style;
+pub mod text;
 
 pub use build::{ReportOptions, build};
 pub use model::*;
+pub use style::Style;

@@ -1,5 +1,7 @@
 //! The report: everything that is printed, in every format. Its serialized form is the JSON schema
 //! `threaddump/1` (man/threaddump-json.5).
+use std::sync::Arc;
+
 use serde::{Serialize, Serializer};
 
 use crate::ids::{Pid, Tid};
@@ -14,6 +16,18 @@ impl Serialize for Hex {
         serializer.collect_str(&format_args!("{:#x}", self.0))
     }
 }
+
+/// A text that many frames have in common.
+pub type Text = Arc<str>;
+
+/// [`Thread::end`] of a stack that was followed to its outermost frame.
+pub const END_ROOT: &str = "root";
+/// [`Thread::end`] of a thread of the kernel inside the process, which has no user stack.
+pub const END_KERNEL_WORKER: &str = "kernel_worker";
+/// [`Thread::end`] of a thread that has ended, while others of the process live on.
+pub const END_EXITED: &str = "exited";
+/// [`Thread::end`] of a thread whose registers could not be read.
+pub const END_NOT_STOPPED: &str = "not_stopped";
 
 /// One dump of one process.
 #[derive(Clone, Debug, Serialize)]
@@ -53,7 +67,7 @@ pub struct Tool {
     pub version: &'static str,
 }
 
-/// The process a report is about. Texts are lossy UTF-8.
+/// The process a report is about. Bytes that are not UTF-8 are written as `\xNN`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Process {
     /// Process id in our pid namespace.
@@ -128,7 +142,7 @@ pub struct ReportModule {
 pub struct Thread {
     /// Thread id in our pid namespace.
     pub tid: Tid,
-    /// 0 for the leader, then counting up.
+    /// 0 for the leader, then counting up; without the leader, from 1.
     pub index: usize,
     /// Thread name.
     pub name: String,
@@ -182,17 +196,17 @@ pub struct Frame {
     /// they are part of.
     pub pc: Hex,
     /// Path of the module the pc is in.
-    pub module: Option<String>,
+    pub module: Option<Text>,
     /// File address of the pc in the module.
     pub module_offset: Option<Hex>,
     /// Build ID of the module.
-    pub build_id: Option<String>,
+    pub build_id: Option<Text>,
     /// Demangled function name.
-    pub function: Option<String>,
+    pub function: Option<Text>,
     /// pc minus start of the function; not for inlined frames.
     pub function_offset: Option<u64>,
     /// Source file.
-    pub file: Option<String>,
+    pub file: Option<Text>,
     /// Line, from 1.
     pub line: Option<u32>,
     /// Column, from 1.
@@ -201,6 +215,21 @@ pub struct Frame {
     pub inlined: bool,
     /// How the frame was found.
     pub how: &'static str,
+}
+
+impl Report {
+    /// Threads that are not shown as a whole.
+    pub fn incomplete_threads(&self) -> impl Iterator<Item = &Thread> {
+        self.threads.iter().filter(|thread| !thread.is_complete())
+    }
+}
+
+impl Thread {
+    /// Whether all there is to know of its stack is here. Frames left out because of a limit that
+    /// was asked for do not count as missing.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.end.as_str(), END_ROOT | END_KERNEL_WORKER | END_EXITED)
+    }
 }
 
 fn registers_as_object<S: Serializer>(

@@ -16,6 +16,9 @@ const OTHER_LIMIT: u64 = 256 << 10;
 const BUDGET: u64 = 1 << 30;
 /// Bytes below the stack pointer that a function without a frame may use (System V ABI, red zone).
 const RED_ZONE: u64 = 128;
+/// The guard below a stack: a page for threads, 1 MiB for the main stack (`stack_guard_gap`). One
+/// frame may step that far into it.
+const MAX_GAP: u64 = 1 << 20;
 /// Stacks of one thread: its own, and those that signal handlers interrupted.
 const PIECES: usize = 4;
 /// Signal frames looked at on each of them.
@@ -60,6 +63,12 @@ impl Ranges {
     fn at(&self, address: u64) -> Option<Range> {
         let after = self.0.partition_point(|range| range.start <= address);
         self.0[..after].last().copied().filter(|range| address < range.end)
+    }
+
+    /// The stack that has overflowed if the stack pointer is in the gap below it.
+    fn overflowed(&self, sp: u64) -> Option<Range> {
+        let above = self.0.get(self.0.partition_point(|range| range.start <= sp))?;
+        (above.is_stack && above.start - sp <= MAX_GAP).then_some(*above)
     }
 }
 
@@ -121,6 +130,7 @@ impl<'a> StackCopier<'a> {
     fn copy_piece(&mut self, tid: Tid, sp: u64, stacks: &mut Stacks) {
         let below = sp.saturating_sub(RED_ZONE) & !7;
         let range = self.ranges.at(below).or_else(|| self.ranges.at(sp));
+        let range = range.or_else(|| self.ranges.overflowed(sp));
         let mut low = range.map_or(below, |range| below.max(range.start));
         let above = stacks.pieces.iter().map(|piece| piece.start).filter(|&start| start > low).min();
         let end = range.map_or(u64::MAX, |range| range.end).min(above.unwrap_or(u64::MAX));

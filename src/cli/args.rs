@@ -1,0 +1,222 @@
+//! The definition of the command line. Doc comments here are the help texts and the man page.
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use super::values::{self, Target};
+use crate::ids::Tid;
+
+const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
+       threaddump replay [OPTIONS] <SNAPSHOT>
+       threaddump completions <SHELL>";
+
+const AFTER_HELP: &str = "\
+A process that is named like a command is reached after two dashes: threaddump -- replay
+
+Exit status: 0 everything shown, 1 threads or frames are missing, 2 nothing shown, 64 wrong usage";
+
+/// Shows what every thread of a running program is doing
+///
+/// Stops all threads of each target for some milliseconds, copies their registers and stacks, lets
+/// them go on, and then prints their stacks with function names, source lines and registers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "threaddump",
+    version,
+    override_usage = USAGE,
+    after_help = AFTER_HELP,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(super) struct Cli {
+    /// What to do, if not dump a process.
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    /// Arguments of the dump.
+    #[command(flatten)]
+    pub(super) dump: DumpArgs,
+}
+
+/// The other commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Print a dump from a file that --save-snapshot wrote
+    ///
+    /// The output is the same as it was when the snapshot was saved, as long as the ELF and debug
+    /// files it names are still there.
+    #[command(after_help = "Exit status: as for a dump")]
+    Replay(ReplayArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// Arguments of a dump of processes.
+#[derive(Debug, Args)]
+pub(super) struct DumpArgs {
+    /// Process ids or process names
+    ///
+    /// Digits are a process id. Anything else is a name, compared with the name of the process as
+    /// the kernel has it (15 bytes of it) and with the last part of the path of its executable and
+    /// of its first argument. If several processes have the name, they are listed and nothing is
+    /// done, unless --all is given.
+    #[arg(value_name = "PID|NAME", required = true, value_parser = values::target)]
+    pub(super) targets: Vec<Target>,
+    /// Dump every process that has the name
+    #[arg(short, long)]
+    pub(super) all: bool,
+    /// Longest time a process may be held, as in 500ms or 5s
+    ///
+    /// Normally a process is held for some milliseconds. Threads that cannot be stopped, because
+    /// they wait inside the kernel, are shown with what /proc says about them.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::duration)]
+    pub(super) timeout: Duration,
+    /// Bytes of stack to copy of each thread, as in 256K or 16M
+    ///
+    /// By default 16M, and 256K where a stack cannot be told from other memory. Only what is in
+    /// use is copied. A stack that is longer is cut, and the thread says so.
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub(super) stack_bytes: Option<u64>,
+    /// Also write what was copied to this file, for the command replay
+    ///
+    /// The file holds stack memory, which may hold secrets: only its owner may read it (mode
+    /// 0600). It is written for one process only.
+    #[arg(long, value_name = "FILE")]
+    pub(super) save_snapshot: Option<PathBuf>,
+    /// Arguments that do not depend on where the data comes from.
+    #[command(flatten)]
+    pub(super) render: RenderArgs,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+#[command(override_usage = "threaddump replay [OPTIONS] <SNAPSHOT>")]
+pub(super) struct ReplayArgs {
+    /// File that --save-snapshot wrote
+    #[arg(value_name = "SNAPSHOT")]
+    pub(super) snapshot: PathBuf,
+    /// Arguments that do not depend on where the data comes from.
+    #[command(flatten)]
+    pub(super) render: RenderArgs,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    pub(super) shell: clap_complete::Shell,
+}
+
+/// What to show of a snapshot, and how.
+#[derive(Debug, Args)]
+pub(super) struct RenderArgs {
+    /// Form of the output
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    pub(super) format: Format,
+    /// Write to this file, which is replaced when everything is in it
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Show only this thread; may be given several times
+    ///
+    /// Other threads are not stopped.
+    #[arg(long = "thread", value_name = "TID", value_parser = values::thread)]
+    pub(super) threads: Vec<Tid>,
+    /// Show no registers
+    #[arg(long)]
+    pub(super) no_registers: bool,
+    /// Frames to show of one thread; 0 shows all
+    ///
+    /// Of a deeper stack both ends are shown, half of the frames each.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(super) max_frames: usize,
+    /// Search the stack where unwinding cannot go on
+    ///
+    /// Finds return addresses that are no longer in use, too. Each frame found so is marked.
+    #[arg(long)]
+    pub(super) scan: bool,
+    /// Do not show inlined functions
+    #[arg(long)]
+    pub(super) no_inline: bool,
+    /// Do not look up source lines
+    #[arg(long)]
+    pub(super) no_lines: bool,
+    /// Look for debug files here, before /usr/lib/debug; may be given several times
+    ///
+    /// They are found by build ID, as DIR/.build-id/12/3456.debug.
+    #[arg(long = "debug-dir", value_name = "DIR")]
+    pub(super) debug_dirs: Vec<PathBuf>,
+    /// When to use colours
+    ///
+    /// With auto they are used on a terminal, unless NO_COLOR is set or TERM is dumb.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub(super) color: ColorChoice,
+    /// Print no messages; the exit status tells
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Say on standard error what is done and how long it takes
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+}
+
+/// Form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For programs; see threaddump-json(5)
+    Json,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal
+    Auto,
+    /// Also in files and pipes
+    Always,
+    /// Never
+    Never,
+}
+
+impl Cli {
+    /// Whether errors are left to the exit status.
+    pub(super) fn is_quiet(&self) -> bool {
+        match &self.command {
+            None => self.dump.render.quiet,
+            Some(Command::Replay(arguments)) => arguments.render.quiet,
+            Some(Command::Completions(_)) => false,
+        }
+    }
+}
+
+pub(super) fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// # Errors
+/// Wrong usage; also help and version, which clap treats as errors.
+pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let given = |id: &clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    if let Some(name) = matches.subcommand_name()
+        && matches.ids().any(given)
+    {
+        // They would have no effect: the command has options of its own.
+        let text = format!(
+            "nothing may stand before the command '{name}'\n\n  \
+             tip: its options come after it; a process named '{name}' is given after '--'"
+        );
+        return Err(command.error(ErrorKind::ArgumentConflict, text));
+    }
+    let cli = Cli::from_arg_matches(&matches)?;
+    if cli.dump.save_snapshot.is_some() && cli.dump.targets.len() > 1 {
+        let text = "--save-snapshot is for one process, and several were given";
+        return Err(command.error(ErrorKind::ArgumentConflict, text));
+    }
+    Ok(cli)
+}

@@ -1,0 +1,140 @@
+//! What live dumps and replayed ones have in common: choosing threads, and printing.
+use std::path::PathBuf;
+
+use super::Exit;
+use super::args::{ColorChoice, Format, RenderArgs};
+use super::output::Output;
+use crate::collect::CollectError;
+use crate::dump;
+use crate::error::Failure;
+use crate::ids::Tid;
+use crate::report::{Report, ReportOptions, Style, json, text};
+use crate::snapshot::{Problem, Snapshot};
+use crate::symbolize::SymbolOptions;
+use crate::unwind::UnwindOptions;
+
+/// Prints reports one after the other.
+#[derive(Debug)]
+pub(super) struct Printer {
+    output: Output,
+    format: Format,
+    style: Style,
+    /// One JSON object per line.
+    lines: bool,
+    printed: bool,
+    warns: bool,
+}
+
+impl RenderArgs {
+    /// What to do between the snapshot and the report.
+    pub(super) fn dump_options(&self) -> dump::Options {
+        let mut options = dump::Options::with_debug_dirs(self.debug_dirs.iter().map(PathBuf::clone));
+        options.unwind = UnwindOptions { max_frames: self.max_frames, scan: self.scan };
+        options.symbols = SymbolOptions { inlines: !self.no_inline, lines: !self.no_lines };
+        options.report = ReportOptions { registers: !self.no_registers };
+        options
+    }
+
+    /// Says on standard error what was done.
+    pub(super) fn say(&self, what: impl FnOnce() -> String) {
+        if self.verbose {
+            Failure::new(what()).print();
+        }
+    }
+}
+
+/// Leaves only the threads that were asked for, and names those that are not there.
+///
+/// # Errors
+/// If none is there.
+pub(super) fn choose(snapshot: &mut Snapshot, wanted: &[Tid]) -> Result<(), CollectError> {
+    let Some(&first) = wanted.first() else { return Ok(()) };
+    let pid = snapshot.process.pid;
+    snapshot.threads.retain(|thread| wanted.contains(&thread.tid));
+    if snapshot.threads.is_empty() {
+        return Err(CollectError::NoSuchThread { pid, tid: first });
+    }
+    let there = |tid: &Tid| snapshot.threads.iter().any(|thread| thread.tid == *tid);
+    let missing: Vec<Tid> = wanted.iter().copied().filter(|tid| !there(tid)).collect();
+    let problems = missing
+        .into_iter()
+        .map(|tid| Problem::of_thread("threads", tid, CollectError::NoSuchThread { pid, tid }.to_string()));
+    snapshot.problems.extend(problems);
+    Ok(())
+}
+
+impl Printer {
+    /// Opens the output. `several`: there may be more than one report.
+    pub(super) fn open(arguments: &RenderArgs, several: bool) -> Result<Printer, Failure> {
+        let output = Output::open(arguments.output.as_deref())?;
+        let terminal = output.is_terminal();
+        let color = match arguments.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => terminal && environment_allows_color(),
+        };
+        let style = if terminal || color { Style::terminal(color) } else { Style::PLAIN };
+        let seen = terminal && arguments.format == Format::Text;
+        let format = arguments.format;
+        Ok(Printer {
+            output,
+            format,
+            style,
+            lines: several,
+            printed: false,
+            warns: !seen && !arguments.quiet,
+        })
+    }
+
+    /// Prints one report.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn print(&mut self, report: &Report) -> Result<Exit, Failure> {
+        let (format, style, lines, first) = (self.format, self.style, self.lines, !self.printed);
+        self.output.write(|out| match format {
+            Format::Text => {
+                if !first {
+                    writeln!(out)?;
+                }
+                text::write(report, &style, out)
+            }
+            Format::Json if lines => json::write_line(report, out),
+            Format::Json => json::write(report, out),
+        })?;
+        self.printed = true;
+        if report.complete {
+            return Ok(Exit::Complete);
+        }
+        if self.warns {
+            warn(report);
+        }
+        Ok(Exit::Incomplete)
+    }
+
+    /// Whether nobody reads any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.output.is_closed()
+    }
+
+    /// Completes the output, if there is anything in it.
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        if self.printed { self.output.finish() } else { Ok(()) }
+    }
+}
+
+/// For those who do not see the output, where every missing thread is named.
+fn warn(report: &Report) {
+    let (pid, all) = (report.process.pid, report.threads.len());
+    let message = match report.incomplete_threads().count() {
+        0 => format!("threads of process {pid} are missing"),
+        missing => format!("{missing} of {all} threads of process {pid} are incomplete"),
+    };
+    Failure::new(message).advise("the output says why").print();
+}
+
+/// <https://no-color.org>: any value but an empty one switches colours off.
+fn environment_allows_color() -> bool {
+    let unset = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    unset && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}

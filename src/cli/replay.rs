@@ -1,0 +1,22 @@
+//! Printing a saved snapshot.
+use std::fs::File;
+use std::io::BufReader;
+
+use super::Exit;
+use super::args::ReplayArgs;
+use super::render::{Printer, choose};
+use crate::dump;
+use crate::error::Failure;
+use crate::snapshot::file::load;
+
+pub(super) fn run(arguments: &ReplayArgs) -> Result<Exit, Failure> {
+    let path = &arguments.snapshot;
+    let file = File::open(path).map_err(|error| Failure::file("open", path, &error))?;
+    let mut snapshot = load(&mut BufReader::new(file)).map_err(|error| Failure::snapshot(path, &error))?;
+    choose(&mut snapshot, &arguments.render.threads)?;
+    let mut printer = Printer::open(&arguments.render, false)?;
+    let report = dump::replay(&snapshot, &arguments.render.dump_options());
+    let exit = printer.print(&report)?;
+    printer.finish()?;
+    Ok(exit)
+}

@@ -1,0 +1,135 @@
+//! Values of arguments: sizes, durations, targets.
+use std::fmt;
+use std::time::Duration;
+
+use crate::ids::{Pid, Tid};
+
+/// A day. Longer timeouts are mistakes, and far from where times overflow.
+const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+/// 64 GiB: no stack is larger.
+const MAX_SIZE: u64 = 64 << 30;
+
+/// What to dump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A process id.
+    Pid(Pid),
+    /// A process name.
+    Name(String),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Pid(pid) => pid.fmt(f),
+            Target::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+/// Digits are a process id, everything else is a name.
+pub(super) fn target(text: &str) -> Result<Target, String> {
+    if text.is_empty() {
+        return Err("a process id or name is needed".to_owned());
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(Target::Name(text.to_owned()));
+    }
+    id(text).map(|id| Target::Pid(Pid(id)))
+}
+
+/// A thread id.
+pub(super) fn thread(text: &str) -> Result<Tid, String> {
+    id(text).map(Tid)
+}
+
+fn id(text: &str) -> Result<i32, String> {
+    let id = text.parse().ok().filter(|&id: &i32| id > 0 && text.bytes().all(|byte| byte.is_ascii_digit()));
+    id.ok_or_else(|| format!("ids are numbers from 1 to {}", i32::MAX))
+}
+
+/// A number with an optional `K`, `M` or `G`, in bytes.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let (digits, unit) = split_unit(text);
+    let shift = match unit.to_ascii_uppercase().as_str() {
+        "" => 0,
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        _ => return Err("a size is a number with K, M or G, as in 256K or 16M".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "a size is a whole number, as in 256K or 16M".to_owned())?;
+    let bytes = number.checked_mul(1 << shift).filter(|bytes| (1..=MAX_SIZE).contains(bytes));
+    bytes.ok_or_else(|| "sizes are from 1 byte to 64G".to_owned())
+}
+
+/// A number with `ms`, `s` or `m`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "a duration is a number with its unit, as in 500ms, 5s or 2m".to_owned();
+    let (digits, unit) = split_unit(text);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = digits.parse().map_err(|_| wrong())?;
+    let duration = Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())?;
+    let sensible = Duration::from_millis(1)..=MAX_DURATION;
+    sensible
+        .contains(&duration)
+        .then_some(duration)
+        .ok_or_else(|| "durations are from 1ms to 24 hours".to_owned())
+}
+
+/// Digits and dots, and what follows.
+fn split_unit(text: &str) -> (&str, &str) {
+    let end = text.find(|character: char| !character.is_ascii_digit() && character != '.');
+    text.split_at(end.unwrap_or(text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn digits_are_a_process_id() {
+        assert_eq!(target("42"), Ok(Target::Pid(Pid(42))));
+        assert_eq!(target("nginx"), Ok(Target::Name("nginx".to_owned())));
+        assert_eq!(target("7zip"), Ok(Target::Name("7zip".to_owned())));
+        for wrong in ["", "0", "99999999999"] {
+            assert!(target(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_a_suffix() {
+        assert_eq!(size("100"), Ok(100));
+        assert_eq!(size("256K"), Ok(256 << 10));
+        assert_eq!(size("16m"), Ok(16 << 20));
+        assert_eq!(size("1GiB"), Ok(1 << 30));
+        for wrong in ["", "K", "1.5M", "-1", "0", "65G", "99999999999999999999", "18014398509481985K", "1T"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("5s"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "5", "s", "0s", "-1s", "1h", "1..5s", "99999999999999s", "nans", "infs"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_parser_panic(text in "\\PC*") {
+            let _ = (target(&text), thread(&text), size(&text), duration(&text));
+        }
+    }
+}

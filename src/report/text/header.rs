@@ -1,0 +1,127 @@
+//! What was dumped, how, and what is missing.
+use std::io::{self, Write};
+
+use super::words;
+use crate::report::style::Role;
+use crate::report::{Process, Report, Style};
+use crate::snapshot::{Problem, Source};
+
+/// Longer command lines are cut.
+const COMMAND: usize = 300;
+/// Threads that are listed as incomplete, and problems that are listed in the header.
+const LISTED: usize = 20;
+
+pub(super) fn write(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    title(report, style, out)?;
+    let process = &report.process;
+    if let Some(exe) = &process.exe {
+        line("program", style.text(exe), style, out)?;
+    }
+    let command = command_line(&process.cmdline);
+    if process.exe.as_ref() != Some(&command) && !command.is_empty() {
+        line("command", style.text(&command), style, out)?;
+    }
+    line("process", style.text(&identity(process)), style, out)?;
+    line("captured", style.text(&capture(report)), style, out)?;
+    if let Some(signal) = &report.signal {
+        let address = signal.address.map_or(String::new(), |address| format!(" at address {:#x}", address.0));
+        let thread = signal.tid.map_or(String::new(), |tid| format!(" in thread {tid}"));
+        line("signal", style.text(&format!("{}{address}{thread}", signal.name)), style, out)?;
+    }
+    missing(report, style, out)?;
+    problems(&report.problems, style, out)
+}
+
+fn title(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let process = &report.process;
+    let threads = words::count(report.threads.len(), "thread");
+    let title = format!("{} (pid {}): {threads}", process.name, process.pid);
+    writeln!(out, "{}", style.name(Role::Title, &title))
+}
+
+fn line(label: &str, text: impl std::fmt::Display, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "  {} {text}", style.paint(Role::Quiet, format_args!("{label:<8}")))
+}
+
+/// Arguments as one would type them, nearly: quotes show where one ends.
+fn command_line(arguments: &[String]) -> String {
+    let quoted = arguments.iter().map(|argument| {
+        let plain = !argument.is_empty() && !argument.contains([' ', '\'', '"']);
+        if plain || arguments.len() == 1 {
+            argument.clone()
+        } else {
+            format!("'{}'", argument.replace('\'', "'\\''"))
+        }
+    });
+    // Processes may have megabytes of arguments.
+    let mut text = String::new();
+    for argument in quoted {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text += &words::limited(&argument, COMMAND);
+        if text.chars().count() > COMMAND {
+            break;
+        }
+    }
+    words::limited(&text, COMMAND)
+}
+
+fn identity(process: &Process) -> String {
+    let mut parts = Vec::new();
+    if let Some(time) = &process.start_time {
+        parts.push(format!("started {}", words::time(time)));
+    }
+    parts.extend(process.uid.map(|uid| format!("user {uid}")));
+    parts.extend(process.ppid.map(|ppid| format!("parent {ppid}")));
+    let inner = process.ns_pid.filter(|&inner| inner != process.pid.0);
+    parts.extend(inner.map(|inner| format!("pid {inner} in its namespace")));
+    let group = process.cgroup.as_deref().filter(|group| *group != "/");
+    parts.extend(group.map(|group| format!("cgroup {group}")));
+    parts.extend(process.tracer.as_ref().map(|tracer| format!("traced by {} ({})", tracer.pid, tracer.name)));
+    parts.push(process.arch.to_owned());
+    parts.extend(process.kernel.as_ref().map(|kernel| format!("Linux {kernel}")));
+    parts.join(", ")
+}
+
+fn capture(report: &Report) -> String {
+    let how = match report.source {
+        Source::Ptrace => "by ptrace",
+        Source::Proc => "from /proc",
+    };
+    let held = match report.pause_ns {
+        Some(ns) => format!("held for {}", words::duration(ns)),
+        None => "nothing was stopped".to_owned(),
+    };
+    let reason = report.fallback_reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
+    format!("{} {how}{reason}, {held}", words::time(&report.captured_at))
+}
+
+fn missing(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let threads: Vec<String> = report.incomplete_threads().map(|thread| thread.tid.to_string()).collect();
+    if threads.is_empty() {
+        return Ok(());
+    }
+    let listed = threads[..threads.len().min(LISTED)].join(", ");
+    let more = threads.len().saturating_sub(LISTED);
+    let more = if more > 0 { format!(" and {} more", words::grouped(more)) } else { String::new() };
+    let of = words::count(report.threads.len(), "thread");
+    let text = format!("incomplete: {} of {of}: {listed}{more}", words::grouped(threads.len()));
+    writeln!(out, "  {}", style.paint(Role::Warning, text.as_str()))
+}
+
+fn problems(problems: &[Problem], style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    for problem in problems.iter().take(LISTED) {
+        problem_line(problem, style, out)?;
+    }
+    let more = problems.len().saturating_sub(LISTED);
+    if more > 0 {
+        writeln!(out, "  note: {} more are in the JSON output", words::count(more, "problem"))?;
+    }
+    Ok(())
+}
+
+/// One problem, as it is shown for a process and for a thread.
+pub(super) fn problem_line(problem: &Problem, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "  {} {}", style.paint(Role::Warning, "note:"), style.text(&problem.message))
+}

@@ -1,0 +1,20 @@
+//! One thread: what it is doing, its frames, its registers.
+use std::io::{self, Write};
+
+use super::{frames, header, registers, words};
+use crate::report::style::Role;
+use crate::report::{Style, Thread};
+
+pub(super) fn write(thread: &Thread, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let title = format!("thread {} (tid {}) \"{}\":", thread.index, thread.tid, thread.name);
+    writeln!(out, "{} {}", style.name(Role::Title, &title), words::doing(thread))?;
+    frames::write(thread, style, out)?;
+    if let Some(why) = words::end(thread) {
+        let label = if thread.frames.is_empty() { "no stack:" } else { "stack incomplete:" };
+        writeln!(out, "  {} {}", style.paint(Role::Warning, label), style.text(&why))?;
+    }
+    for problem in &thread.problems {
+        header::problem_line(problem, style, out)?;
+    }
+    registers::write(&thread.registers, style, out)
+}

@@ -1,0 +1,146 @@
+//! Codes, numbers and times in words.
+use crate::report::{END_EXITED, END_KERNEL_WORKER, END_NOT_STOPPED, Thread};
+
+/// What a thread is doing.
+pub(super) fn doing(thread: &Thread) -> String {
+    match thread.end.as_str() {
+        END_KERNEL_WORKER => return "kernel worker, no stack of its own".to_owned(),
+        END_EXITED => return "exited; the process lives on in its other threads".to_owned(),
+        _ => {}
+    }
+    let state = match thread.state {
+        Some('R') => "running",
+        Some('S') => "sleeping",
+        Some('D') => "uninterruptible sleep",
+        Some('T') => "stopped",
+        Some('t') => "stopped by a debugger",
+        Some('Z' | 'X') => "exiting",
+        Some('I') => "idle",
+        Some(other) => return format!("state {other}"),
+        None => "state unknown",
+    };
+    let Some(call) = &thread.syscall else { return state.to_owned() };
+    match call.name {
+        Some(name) => format!("{state} in {name}"),
+        None => format!("{state} in system call {}", call.number),
+    }
+}
+
+/// How a frame was found, where that is not the normal case.
+pub(super) fn how(code: &str) -> Option<&str> {
+    match code {
+        "context" | "cfi" => None,
+        "signal" => Some("interrupted by a signal"),
+        "frame_pointer" => Some("by frame pointer"),
+        "leaf" => Some("by the top of the stack"),
+        "scan" => Some("by scan, may be wrong"),
+        other => Some(other),
+    }
+}
+
+/// Why a walk ended before its root.
+pub(super) fn end(thread: &Thread) -> Option<String> {
+    if thread.is_complete() {
+        return None;
+    }
+    let reason = match thread.end.as_str() {
+        END_NOT_STOPPED => "it was not stopped, so there are no registers",
+        "no_unwind_info" => "there is no unwind information",
+        "unreadable_stack" => "the stack could not be read",
+        "stack_cut" => "not all of the stack was copied",
+        "no_progress" => "the next frame is not further out",
+        "bad_return_address" => "the return address is not in executable memory",
+        "damaged_unwind_info" => "the unwind information is damaged",
+        "unwind_info_too_large" => "the unwind information is too large",
+        "unknown_register" => "a register is lost that the unwind rules need",
+        "unwind_rules_failed" => "the unwind rules cannot be applied",
+        other => other,
+    };
+    Some(thread.end_detail.clone().unwrap_or_else(|| reason.to_owned()))
+}
+
+/// A length of time with three digits or so.
+pub(super) fn duration(ns: u64) -> String {
+    let seconds = ns as f64 / 1e9;
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..1_000_000 => format!("{:.0} µs", seconds * 1e6),
+        1_000_000..10_000_000 => format!("{:.2} ms", seconds * 1e3),
+        10_000_000..1_000_000_000 => format!("{:.0} ms", seconds * 1e3),
+        _ => format!("{seconds:.2} s"),
+    }
+}
+
+/// A count with its noun.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(number))
+}
+
+/// Digits in groups of three.
+pub(super) fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// An RFC 3339 time in UTC, to be read: `2025-11-23 21:00:00.123 UTC`.
+pub(super) fn time(rfc_3339: &str) -> String {
+    let Some(bare) = rfc_3339.strip_suffix('Z') else { return rfc_3339.to_owned() };
+    let (seconds, fraction) = bare.split_once('.').unwrap_or((bare, ""));
+    let millis: String = fraction.chars().take(3).collect();
+    let dot = if millis.is_empty() { "" } else { "." };
+    format!("{}{dot}{millis} UTC", seconds.replacen('T', " ", 1))
+}
+
+/// The last part of a path.
+pub(super) fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(path)
+}
+
+/// At most `max` characters.
+pub(super) fn limited(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_fitting_unit() {
+        let texts = [900, 85_400, 1_934_000, 20_100_000, 1_250_000_000].map(duration);
+        assert_eq!(texts, ["900 ns", "85 µs", "1.93 ms", "20 ms", "1.25 s"]);
+    }
+
+    #[test]
+    fn large_counts_are_grouped() {
+        assert_eq!(count(1, "thread"), "1 thread");
+        assert_eq!(count(98_000, "frame"), "98,000 frames");
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn times_lose_what_nobody_reads() {
+        assert_eq!(time("2025-11-23T21:00:00.123456789Z"), "2025-11-23 21:00:00.123 UTC");
+        assert_eq!(time("2025-11-23T21:00:00Z"), "2025-11-23 21:00:00 UTC");
+        assert_eq!(time("odd"), "odd");
+    }
+
+    #[test]
+    fn paths_and_long_texts_are_shortened() {
+        assert_eq!(base_name("/usr/lib/libc.so.6"), "libc.so.6");
+        assert_eq!(base_name("[vdso]"), "[vdso]");
+        assert_eq!(base_name("/"), "/");
+        assert_eq!(limited("aäb", 2), "aä…");
+    }
+}
