@@ -293,3 +293,7 @@ fn limited<T>(reads: u64, work: impl FnOnce() -> gimli::Result<T>) -> Result<(T,
         (Err(_), _) => Err(DebugInfoError::Internal),
     }
 }
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;
