@@ -131,18 +131,6 @@ fn differences(path: &Path, count: usize) -> Option<(usize, Vec<String>)> {
 }
 
 #[test]
-#[ignore = "compares the file named by COMPARE"]
-fn compare() {
-    let path = std::env::var("COMPARE").unwrap();
-    let count = std::env::var("COUNT").map_or(400, |count| count.parse().unwrap());
-    let (count, different) = differences(Path::new(&path), count).unwrap();
-    for difference in &different {
-        eprintln!("{difference}");
-    }
-    eprintln!("{} of {count} differ", different.len());
-}
-
-#[test]
 fn the_last_part_of_a_name_is_found_between_brackets() {
     for (name, last) in [
         ("run", "run"),
