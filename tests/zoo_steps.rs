@@ -3,17 +3,16 @@
 //! return takes it off, so what the unwinder must find never depends on unwinding.
 mod support;
 
-use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd;
+use support::cfi::Covered;
 use support::process::Running;
 use support::symbols::Symbols;
 use support::targets::{Target, all};
@@ -103,7 +102,11 @@ fn report(
     for (&pc, (truth, text)) in wrong {
         let (place, names) = name(images, &mut symbols, pc);
         let known = WRONG_CFI.iter().position(|(name, ..)| names.iter().any(|own| own == name));
-        if !truth.iter().enumerate().all(|(index, &pc)| covered.holds(images, pc - u64::from(index > 0))) {
+        if !truth
+            .iter()
+            .enumerate()
+            .all(|(index, &pc)| has_cfi(&mut covered, images, pc - u64::from(index > 0)))
+        {
             without_cfi += 1;
         } else if let Some(index) = known.filter(|&index| wrong_cfi[index] < WRONG_CFI[index].1) {
             wrong_cfi[index] += 1;
@@ -124,32 +127,11 @@ fn report(
     if lines.is_empty() { Ok(()) } else { Err(Stop::Fail(format!("{title}:\n{}", lines.join("\n")))) }
 }
 
-/// Which addresses have call frame information, as readelf sees it.
-#[derive(Default)]
-struct Covered(HashMap<Vec<u8>, Vec<(u64, u64)>>);
-
-impl Covered {
-    fn holds(&mut self, images: &Images<'_>, pc: u64) -> bool {
-        let Some(image) = images.at(pc) else { return false };
-        let Some(address) = image.file_address(pc) else { return false };
-        if image.path().starts_with(b"[") {
-            return true;
-        }
-        let ranges = self.0.entry(image.path().to_owned()).or_insert_with(|| frame_ranges(image.path()));
-        ranges.iter().any(|(start, end)| (*start..*end).contains(&address))
-    }
-}
-
-fn frame_ranges(path: &[u8]) -> Vec<(u64, u64)> {
-    let path = OsStr::from_bytes(path);
-    let output = Command::new("readelf").arg("--debug-dump=frames").arg(path).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
-    let ranges = text.iter().flat_map(|text| text.lines()).filter_map(|line| {
-        let (start, end) = line.split_once(" pc=")?.1.split_once("..")?;
-        Some((hex(start)?, hex(end.trim())?))
-    });
-    ranges.collect()
+/// Whether readelf sees call frame information for a pc.
+fn has_cfi(covered: &mut Covered, images: &Images<'_>, pc: u64) -> bool {
+    let Some(image) = images.at(pc) else { return false };
+    let path = String::from_utf8_lossy(image.path());
+    image.file_address(pc).is_some_and(|address| covered.holds(&path, address))
 }
 
 fn name(images: &Images<'_>, symbols: &mut Symbols, pc: u64) -> (String, Vec<String>) {
