@@ -77,12 +77,14 @@ pub(super) fn registers(values: &[(&str, u64)]) -> Registers {
     registers
 }
 
+type Rules = Result<Rc<Row>, CfiError>;
+
 /// A process.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Scene {
     code: Vec<(u64, Vec<u8>)>,
     stacks: Vec<(u64, Vec<u8>)>,
-    rows: Vec<(Range<u64>, Result<Rc<Row>, CfiError>)>,
+    rows: Vec<(Range<u64>, Rules)>,
     expressions: Vec<u8>,
     labels: HashMap<&'static str, u64>,
     pub(super) generated: Option<Range<u64>>,
