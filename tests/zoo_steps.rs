@@ -12,6 +12,7 @@ use std::process::Command;
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd;
+use support::cfi::Covered;
 use support::process::Running;
 use support::symbols::Symbols;
 use support::targets::{Target, all};
@@ -26,8 +27,9 @@ use threaddump_arch::{Arch, Registers};
 /// More than any of the programs needs; a limit only against one that never ends.
 const MOST_STEPS: usize = 60_000;
 
-/// Functions of the C start files that have no call frame information or a false one.
-const WITHOUT_CFI: [&str; 2] = ["_init", "_fini"];
+/// Functions whose call frame information is wrong, how many instructions of them, and why.
+const WRONG_CFI: [(&str, usize, &str); 1] =
+    [("realigned", 2, "GCC keeps the rule `rbp at *(rbp)` after `leave` has restored rbp")];
 
 #[test]
 fn every_instruction_of_prologues_and_epilogues_unwinds_to_the_callers() {
@@ -76,7 +78,7 @@ fn follow(target: &Target) -> Result<(), Stop> {
             if &found != truth {
                 let how: Vec<&str> = walk.frames.iter().map(|frame| frame.how.as_str()).collect();
                 let shown = format!("found {found:x?} {how:?} {}, truth {truth:x?}", walk.end);
-                wrong.entry(truth[0]).or_insert(shown);
+                wrong.entry(truth[0]).or_insert((truth.clone(), shown));
             }
         }
         steps += count;
@@ -87,27 +89,49 @@ fn follow(target: &Target) -> Result<(), Stop> {
     report(&title, &images, steps, &wrong)
 }
 
-fn report(title: &str, images: &Images<'_>, steps: usize, wrong: &BTreeMap<u64, String>) -> Result<(), Stop> {
+fn report(
+    title: &str,
+    images: &Images<'_>,
+    steps: usize,
+    wrong: &BTreeMap<u64, (Vec<u64>, String)>,
+) -> Result<(), Stop> {
     let mut symbols = Symbols::default();
+    let mut covered = Covered::default();
     let mut lines = Vec::new();
-    let mut without_cfi = 0;
-    for (&pc, text) in wrong {
+    let (mut without_cfi, mut wrong_cfi) = (0, [0; WRONG_CFI.len()]);
+    for (&pc, (truth, text)) in wrong {
         let (place, names) = name(images, &mut symbols, pc);
-        if names.iter().any(|name| WITHOUT_CFI.contains(&name.as_str())) {
+        let known = WRONG_CFI.iter().position(|(name, ..)| names.iter().any(|own| own == name));
+        if !truth
+            .iter()
+            .enumerate()
+            .all(|(index, &pc)| has_cfi(&mut covered, images, pc - u64::from(index > 0)))
+        {
             without_cfi += 1;
+        } else if let Some(index) = known.filter(|&index| wrong_cfi[index] < WRONG_CFI[index].1) {
+            wrong_cfi[index] += 1;
         } else {
             lines.push(format!("  {place} {names:?}: {text}"));
         }
     }
     record::summary(&format!(
-        "{title}: {steps} steps unwound, {} instructions differ, {without_cfi} more in code without CFI",
-        lines.len()
+        "{title}: {steps} steps, {} instructions unwound wrongly; besides, {without_cfi} without call frame \
+         information and {} where it is wrong",
+        lines.len(),
+        wrong_cfi.iter().sum::<usize>(),
     ));
     if steps < 1000 {
         return Err(Stop::Fail(format!("{title}: only {steps} steps")));
     }
     lines.truncate(25);
     if lines.is_empty() { Ok(()) } else { Err(Stop::Fail(format!("{title}:\n{}", lines.join("\n")))) }
+}
+
+/// Whether readelf sees call frame information for a pc.
+fn has_cfi(covered: &mut Covered, images: &Images<'_>, pc: u64) -> bool {
+    let Some(image) = images.at(pc) else { return false };
+    let path = String::from_utf8_lossy(image.path());
+    image.file_address(pc).is_some_and(|address| covered.holds(&path, address))
 }
 
 fn name(images: &Images<'_>, symbols: &mut Symbols, pc: u64) -> (String, Vec<String>) {

@@ -133,8 +133,9 @@ pub(crate) fn frame_pointer<T: Target>(target: &mut T, registers: &Registers) ->
 /// be further up the same stack and to lead into code too.
 fn is_chained<T: Target>(target: &mut T, arch: Arch, pc: u64, fp: u64, stack: (u64, u64)) -> bool {
     let size = u64::from(arch.pointer_size());
-    let above =
-        fp % size == 0 && fp >= stack.0 && fp.checked_add(2 * size).is_some_and(|next| next <= stack.1);
+    let above = fp.is_multiple_of(size)
+        && fp >= stack.0
+        && fp.checked_add(2 * size).is_some_and(|next| next <= stack.1);
     if !target.is_generated(pc) || !above {
         return false;
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::accepted::Accepted;
+use super::cfi::{Covered, Executable};
 use super::dump::{self, Module, Report};
 use super::frames::{Group, Level, of_dump, of_gdb};
 use super::llvm::{Llvm, Place};
@@ -28,6 +29,7 @@ pub(crate) struct Outcome {
     frames: usize,
     llvm_agrees: usize,
     accepted: usize,
+    guessed: usize,
     /// Those in no list.
     differences: Vec<Difference>,
     notes: Vec<String>,
@@ -41,6 +43,8 @@ pub(crate) struct Comparison<'a> {
     accepted: Accepted,
     symbols: Symbols,
     llvm: Llvm,
+    covered: Covered,
+    executable: Executable,
     outcome: Outcome,
 }
 
@@ -61,6 +65,8 @@ impl<'a> Comparison<'a> {
             accepted,
             symbols: Symbols::default(),
             llvm: Llvm::default(),
+            covered: Covered::default(),
+            executable: Executable::of(report.process.pid),
             outcome: Outcome::default(),
         };
         for (tid, theirs) in debugger {
@@ -95,9 +101,22 @@ impl<'a> Comparison<'a> {
         }
         if common < mine.len().max(other.len()) {
             let last = common.checked_sub(1).map(|index| &mine[index]);
+            let listed = last.is_some_and(|last| self.is_accepted("pcs", last));
+            if !listed && ours.end == "root" && self.gdb_guesses(last, other.get(common), common == 1) {
+                self.outcome.guessed += 1;
+                return;
+            }
             let text = different_pcs(ours, theirs, &mine, &other, common);
             self.differ("pcs", last, text);
         }
+    }
+
+    /// Whether gdb can be shown to be wrong after a frame: there is no call frame information for it,
+    /// and gdb stops there or takes for the caller what is no code.
+    fn gdb_guesses(&mut self, last: Option<&Group>, next: Option<&Group>, exact: bool) -> bool {
+        let Some(last) = last else { return false };
+        let place = self.lookup(last, exact);
+        !self.covered.in_module(place) && next.is_none_or(|next| !self.executable.holds(next.pc))
     }
 
     fn names_and_lines(&mut self, tid: i32, index: usize, mine: &Group, other: &Group, exact: bool) {
@@ -178,8 +197,12 @@ impl<'a> Comparison<'a> {
             })
     }
 
+    fn is_accepted(&mut self, kind: &'static str, frame: &Group) -> bool {
+        self.accepted.covers(kind, &function_of(Some(frame)), &frame.place())
+    }
+
     fn differ(&mut self, kind: &'static str, frame: Option<&Group>, text: String) {
-        let function = frame.and_then(Group::function).map_or("?".to_owned(), names::normalise);
+        let function = function_of(frame);
         let place = frame.map_or("-".to_owned(), Group::place);
         if self.accepted.covers(kind, &function, &place) {
             self.outcome.accepted += 1;
@@ -206,6 +229,7 @@ impl Outcome {
         self.frames += other.frames;
         self.llvm_agrees += other.llvm_agrees;
         self.accepted += other.accepted;
+        self.guessed += other.guessed;
         self.differences.extend(other.differences);
         self.notes.extend(other.notes);
     }
@@ -214,7 +238,7 @@ impl Outcome {
     pub(crate) fn finish(&self, title: &str) -> Result<(), String> {
         record::summary(&format!(
             "{title}: {} threads, {} frames; different: {} threads, {} pcs, {} names, {} lines, {} inlines; \
-             {} where gdb is wrong and llvm-symbolizer agrees, {} accepted",
+             {} where gdb is wrong and llvm-symbolizer agrees, {} where gdb guesses without CFI, {} accepted",
             self.threads,
             self.frames,
             self.count("threads"),
@@ -223,6 +247,7 @@ impl Outcome {
             self.count("lines"),
             self.count("inlines"),
             self.llvm_agrees,
+            self.guessed,
             self.accepted,
         ));
         for note in &self.notes {
@@ -238,6 +263,10 @@ impl Outcome {
         }
         Err(text)
     }
+}
+
+fn function_of(frame: Option<&Group>) -> String {
+    frame.and_then(Group::function).map_or("?".to_owned(), names::normalise)
 }
 
 fn different_pcs(

@@ -10,9 +10,15 @@ use super::process::bounded;
 pub(crate) struct Report {
     pub(crate) schema: String,
     pub(crate) complete: bool,
+    pub(crate) process: Process,
     pub(crate) modules: Vec<Module>,
     pub(crate) threads: Vec<Thread>,
     pub(crate) problems: Vec<Problem>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Process {
+    pub(crate) pid: i32,
 }
 
 #[derive(Debug, Deserialize)]

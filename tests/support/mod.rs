@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
 pub(crate) mod accepted;
+pub(crate) mod cfi;
 pub(crate) mod compare;
 pub(crate) mod dump;
 pub(crate) mod expect;

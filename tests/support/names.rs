@@ -5,8 +5,8 @@
 
 /// The common form of a name.
 pub(crate) fn normalise(name: &str) -> String {
-    let name = strip_version(name);
-    let name = mask_operators(&unify_braces(name));
+    let name = strip_crate_hashes(strip_version(name));
+    let name = mask_operators(&unify_braces(&name));
     let name = remove_balanced(&name, '<', '>');
     let name = cut_arguments(&name);
     let name = last_word(&name);
@@ -34,6 +34,24 @@ pub(crate) fn last_part(normal: &str) -> &str {
 
 fn strip_version(name: &str) -> &str {
     name.split_once('@').map_or(name, |(name, _)| name)
+}
+
+/// `std[e28293b1aa0f68bd]::sys` is `std::sys` with the number of the crate.
+fn strip_crate_hashes(name: &str) -> String {
+    let mut parts = name.split('[');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(']') {
+            Some((hash, rest)) if hash.len() >= 8 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => {
+                out.push_str(rest);
+            }
+            _ => {
+                out.push('[');
+                out.push_str(part);
+            }
+        }
+    }
+    out
 }
 
 /// `(anonymous namespace)`, `{{closure}}`, `{closure#0}`, `{lambda(int)#1}`, `<lambda(int)>`: one
@@ -171,6 +189,8 @@ pub(crate) fn check_rules() {
         ("std::vector<int>::operator[](unsigned long)", "std::vector<int>::operator[]"),
         ("operator delete(void*)", "operator delete"),
         ("stay.constprop.0", "stay"),
+        ("std[e28293b1aa0f68bd]::sys::backtrace::f::<fn(), ()>", "std::sys::backtrace::f"),
+        ("<[u64]>::sort_by::<a::b>", "alloc::slice::{impl#0}::sort_by<u64>"),
         ("alloc::vec::from_elem::h0123456789abcdef", "alloc::vec::from_elem"),
     ];
     for (a, b) in pairs {

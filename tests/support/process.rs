@@ -51,9 +51,17 @@ impl Running {
         title: &str,
         ready: &str,
     ) -> Result<(Running, ChildStdin), String> {
-        command.stdout(Stdio::piped());
-        let mut running = Running::start_with_input(command, title, Stdio::piped())?;
+        let (mut running, input) = Running::start_with_pipe(command.stdout(Stdio::piped()), title)?;
         running.wait_for(ready)?;
+        Ok((running, input))
+    }
+
+    /// Starts a program with a pipe as its standard input.
+    pub(crate) fn start_with_pipe(
+        command: &mut Command,
+        title: &str,
+    ) -> Result<(Running, ChildStdin), String> {
+        let mut running = Running::start_with_input(command, title, Stdio::piped())?;
         let input = running.child.stdin.take().ok_or("no standard input")?;
         Ok((running, input))
     }
@@ -72,7 +80,10 @@ impl Running {
         });
         match receiver.recv_timeout(PATIENCE) {
             Ok(()) => Ok(()),
-            Err(_) => Err(format!("{} did not say {ready:?}{}", self.title, self.exit_note())),
+            Err(_) => {
+                let note = self.exit_note();
+                Err(format!("{} did not say {ready:?}{note}", self.title))
+            }
         }
     }
 
@@ -102,9 +113,8 @@ impl Drop for Running {
         for pid in tree {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
-        if self.child.wait().is_err() {
-            eprintln!("{} could not be waited for", self.title);
-        }
+        // A test that traced the program has reaped it already.
+        let _ = self.child.wait();
     }
 }
 
