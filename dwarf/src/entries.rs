@@ -2,7 +2,7 @@
 //!
 //! An entry names the common part (CIE) it shares with others, and parsing it costs its length. In
 //! hostile sections every entry may name another long one; so lengths and the sum are limited.
-use gimli::{BaseAddresses, CieOrFde, FrameDescriptionEntry, Reader, UnwindOffset, UnwindSection};
+use gimli::{BaseAddresses, FrameDescriptionEntry, Reader, UnwindOffset, UnwindSection};
 
 use crate::address::FileAddress;
 use crate::error::CfiError;
@@ -18,10 +18,17 @@ const MAX_CIE_SHARE: usize = 8;
 pub(crate) trait Frames<R: Reader<Offset = usize>>:
     UnwindSection<R, Offset: UnwindOffset<usize>> + gimli::Section<R>
 {
+    /// Whether an entry of length 0 ends the section. (Assemblers wrote some into `.debug_frame`.)
+    const ENDS_AT_ZERO: bool;
 }
 
-impl<R: Reader<Offset = usize>> Frames<R> for gimli::EhFrame<R> {}
-impl<R: Reader<Offset = usize>> Frames<R> for gimli::DebugFrame<R> {}
+impl<R: Reader<Offset = usize>> Frames<R> for gimli::EhFrame<R> {
+    const ENDS_AT_ZERO: bool = true;
+}
+
+impl<R: Reader<Offset = usize>> Frames<R> for gimli::DebugFrame<R> {
+    const ENDS_AT_ZERO: bool = false;
+}
 
 type Cie<R> = gimli::CommonInformationEntry<R>;
 
@@ -55,9 +62,31 @@ where
     if fde.entry_len() > MAX_FDE { Err(CfiError::TooLarge) } else { Ok(fde) }
 }
 
-/// Every entry that can be parsed, up to the end or to where the section itself is damaged. Linkers
-/// leave the entries of functions they discard at address 0 (in `.debug_frame`); the headers of the
-/// file are there, never code.
+/// Section offsets of all entries, CIEs among them, as far as the lengths lead.
+fn places<R, S>(section: &S) -> impl Iterator<Item = usize>
+where
+    R: Reader<Offset = usize>,
+    S: Frames<R>,
+{
+    let mut rest = section.reader().clone();
+    let end = rest.len();
+    core::iter::from_fn(move || {
+        loop {
+            let place = end - rest.len();
+            let (length, _) = rest.read_initial_length().ok()?;
+            rest.skip(length).ok()?;
+            if length != 0 {
+                return Some(place);
+            }
+            if S::ENDS_AT_ZERO {
+                return None;
+            }
+        }
+    })
+}
+
+/// Every entry that can be parsed. Linkers leave the entries of functions they discard at address 0
+/// (in `.debug_frame`); the headers of the file are there, never code.
 pub(crate) fn each<R, S>(section: &S, bases: &BaseAddresses, mut entry: impl FnMut(FrameDescriptionEntry<R>))
 where
     R: Reader<Offset = usize>,
@@ -66,10 +95,8 @@ where
     let mut left = section.reader().len().saturating_mul(MAX_CIE_SHARE);
     // Most entries share the CIE of the one before.
     let mut last: Option<(S::Offset, Cie<R>)> = None;
-    let mut all = section.entries(bases);
-    while let Ok(Some(found)) = all.next() {
-        let CieOrFde::Fde(partial) = found else { continue };
-        let fde = partial.parse(|section, bases, offset| {
+    for place in places(section) {
+        let fde = section.fde_from_offset(bases, S::Offset::from(place), |section, bases, offset| {
             if let Some((_, cie)) = last.as_ref().filter(|(known, _)| *known == offset) {
                 return Ok(cie.clone());
             }

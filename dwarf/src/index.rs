@@ -15,13 +15,13 @@ pub struct FdeIndex {
 }
 
 impl FdeIndex {
-    /// An index of `.eh_frame`. A damaged entry ends it: what comes before is indexed.
+    /// An index of `.eh_frame`. Damaged entries are left out.
     pub fn of_eh_frame<R: Reader<Offset = usize>>(cfi: &EhCfi<R>) -> FdeIndex {
         let (section, bases) = cfi.parts();
         FdeIndex::build(section, bases)
     }
 
-    /// An index of `.debug_frame`. A damaged entry ends it: what comes before is indexed.
+    /// An index of `.debug_frame`. Damaged entries are left out.
     pub fn of_debug_frame<R: Reader<Offset = usize>>(cfi: &DebugCfi<R>) -> FdeIndex {
         let (section, bases) = cfi.parts();
         FdeIndex::build(section, bases)

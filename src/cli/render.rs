@@ -58,7 +58,7 @@ pub(super) fn choose(snapshot: &mut Snapshot, wanted: &[Tid]) -> Result<(), Coll
     let missing: Vec<Tid> = wanted.iter().copied().filter(|tid| !there(tid)).collect();
     let problems = missing
         .into_iter()
-        .map(|tid| Problem::of_thread("threads", tid, CollectError::NoSuchThread { pid, tid }.to_string()));
+        .map(|tid| Problem::of_thread("attach", tid, CollectError::NoSuchThread { pid, tid }.to_string()));
     snapshot.problems.extend(problems);
     Ok(())
 }

@@ -94,10 +94,10 @@ mod tests {
         let pid = Pid(child.0.id() as i32);
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
         let found = loop {
-            // Between fork and exec it has our name.
+            // Between fork and the end of exec it has our name, then no arguments.
             let all = by_name("sleep").expect("/proc is mounted");
             assert!(all.windows(2).all(|pair| pair[0].pid < pair[1].pid));
-            match all.into_iter().find(|found| found.pid == pid) {
+            match all.into_iter().find(|found| found.pid == pid && !found.cmdline.is_empty()) {
                 Some(found) => break found,
                 None => assert!(std::time::Instant::now() < deadline),
             }

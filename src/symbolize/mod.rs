@@ -158,18 +158,17 @@ impl<'i, 's> Symbolizer<'i, 's> {
         let Some(bias) = image.bias() else { return Vec::new() };
         let Some(address) = image.file_address(lookup) else { return Vec::new() };
         let symbol = self.symbol(image, lookup);
+        if let Some(symbol) = symbol.as_ref().filter(|_| !self.options.inlines && !self.options.lines) {
+            // Nothing of DWARF is wanted, and it is what takes the time.
+            return vec![Named::of_symbol(symbol, bias)];
+        }
         let source = self.sources.entry(image.start()).or_insert_with(|| Source::open(image));
         let function = source.at(address);
         let options = self.options;
         let mut frames: Vec<Named> =
             function.frames.iter().map(|frame| named(frame, options.lines)).collect();
         let Some(outer) = frames.last_mut() else {
-            let start = symbol.as_ref().map(|symbol| symbol.start.wrapping_add(bias));
-            let function = symbol.map(|symbol| display_name(&symbol.raw));
-            return function
-                .map(|name| Named { function: Some(name), function_start: start, ..Named::default() })
-                .into_iter()
-                .collect();
+            return symbol.iter().map(|symbol| Named::of_symbol(symbol, bias)).collect();
         };
         let start = symbol.as_ref().map(|symbol| symbol.start).or(function.start);
         outer.function_start = start.map(|start| start.wrapping_add(bias));
@@ -183,6 +182,13 @@ impl<'i, 's> Symbolizer<'i, 's> {
         }
         frames.retain(|frame| frame.function.is_some() || frame.file.is_some() || frame.line.is_some());
         frames
+    }
+}
+
+impl Named {
+    fn of_symbol(symbol: &Symbol, bias: u64) -> Named {
+        let start = symbol.start.wrapping_add(bias);
+        Named { function: Some(display_name(&symbol.raw)), function_start: Some(start), ..Named::default() }
     }
 }
 

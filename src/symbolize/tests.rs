@@ -131,18 +131,6 @@ fn differences(path: &Path, count: usize) -> Option<(usize, Vec<String>)> {
 }
 
 #[test]
-#[ignore = "compares the file named by COMPARE"]
-fn compare() {
-    let path = std::env::var("COMPARE").unwrap();
-    let count = std::env::var("COUNT").map_or(400, |count| count.parse().unwrap());
-    let (count, different) = differences(Path::new(&path), count).unwrap();
-    for difference in &different {
-        eprintln!("{difference}");
-    }
-    eprintln!("{} of {count} differ", different.len());
-}
-
-#[test]
 fn the_last_part_of_a_name_is_found_between_brackets() {
     for (name, last) in [
         ("run", "run"),
@@ -197,10 +185,40 @@ fn a_function_of_this_program_has_name_line_and_start() {
     assert_eq!(last.function.as_deref(), Some("threaddump::symbolize::tests::a_function_of_this_test"));
     assert_eq!((last.function_start, last.inlined), (Some(address), false));
     assert!(last.file.as_deref().unwrap().ends_with("src/symbolize/tests.rs"));
-    assert_eq!(last.line, Some(a_function_of_this_test() - 1));
+    // An optimized build has no code for the opening line.
+    assert!(last.line.unwrap().abs_diff(a_function_of_this_test()) <= 1, "{names:?}");
     let plain = SymbolOptions { inlines: false, lines: false };
     let names = Symbolizer::new(&images, plain).resolve(address);
     assert_eq!(names.len(), 1);
     assert_eq!((&names[0].file, names[0].line, names[0].column), (&None, None, None));
     assert_eq!((names[0].function_start, names[0].inlined), (Some(address), false));
+}
+
+/// The kernel's library has no file; its symbols are in the memory image.
+#[test]
+fn functions_of_the_vdso_have_names() {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let Some(line) = maps.lines().find(|line| line.ends_with("[vdso]")) else {
+        eprintln!("skipped: this process has no vdso");
+        return;
+    };
+    let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+    let [start, end] = [start, end].map(|text| u64::from_str_radix(text, 16).unwrap());
+    let mut bytes = vec![0; (end - start) as usize];
+    std::fs::File::open("/proc/self/mem").unwrap().read_exact_at(&mut bytes, start).unwrap();
+    let mut module = module_for(Path::new(LIBC));
+    (module.path, module.start, module.end) = (b"[vdso]".to_vec(), start, end);
+    module.image = crate::snapshot::ModuleImage::Memory(bytes);
+    let store = Store::new();
+    let images = Images::open(&store, Arch::X86_64, &[module], &FileAccess::Host, &ImageOptions::default());
+    let image = images.iter().next().unwrap();
+    assert!(image.build_id().is_some() && image.eh_sections().is_some());
+    assert_eq!((image.bias(), images.problems().len()), (Some(start), 0));
+    let mut symbolizer = Symbolizer::new(&images, SymbolOptions::default());
+    let lookups: Vec<u64> = (start..end).step_by(4).collect();
+    symbolizer.prepare(&lookups);
+    let names: BTreeSet<String> =
+        lookups.iter().filter_map(|&lookup| symbolizer.resolve(lookup).last()?.function.clone()).collect();
+    assert!(names.iter().any(|name| name.ends_with("clock_gettime")), "{names:?}");
 }

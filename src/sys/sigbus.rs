@@ -173,15 +173,15 @@ fn default_action() -> libc::sigaction {
 
 /// Async-signal-safe: atomics and mmap(2) only, errno kept.
 extern "C" fn on_sigbus(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: takes nothing and only gives the place of this thread's errno.
-    let location = unsafe { libc::__errno_location() };
-    // SAFETY: the place of this thread's errno is valid as long as the thread lives.
-    let errno = unsafe { *location };
+    // SAFETY: has no preconditions.
+    let place = unsafe { libc::__errno_location() };
+    // SAFETY: the place of this thread's errno is valid as long as the thread.
+    let errno = unsafe { *place };
     if !repair(info) {
         pass_on(signal, info, context);
     }
-    // SAFETY: as above; nobody else has this thread's errno.
-    unsafe { *location = errno };
+    // SAFETY: as above.
+    unsafe { *place = errno };
 }
 
 /// Replaces the page that faulted by zeros if it is ours.

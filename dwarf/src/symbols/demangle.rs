@@ -2,23 +2,22 @@
 use std::fmt::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::cpp;
+
 /// The longest mangled name that is taken apart, in bytes. Names of deeply nested C++ templates
 /// reach tens of kilobytes.
 pub(super) const MAX_MANGLED: usize = 64 * 1024;
 /// The longest name given out, in bytes, without the ellipsis.
 pub const MAX_NAME: usize = 4096;
-/// Levels of nesting in a C++ name. cpp_demangle's own default fits a debug build's thread.
-const DEPTH: u32 = 96;
-
 /// The demangled name, if `raw` is a mangled Rust (legacy or v0) or C++ name; at most [`MAX_NAME`]
 /// bytes and an ellipsis. Hashes of Rust names are left out.
 pub fn demangle(raw: &str) -> Option<String> {
     if raw.len() > MAX_MANGLED || !looks_mangled(raw) {
         return None;
     }
-    // Both libraries are written not to panic; a mistake in them must not cost the dump.
-    let readable = catch_unwind(AssertUnwindSafe(|| rust(raw).or_else(|| cpp(raw)))).ok()??;
-    (!readable.is_empty()).then_some(readable)
+    // The library is written not to panic; a mistake in it must not cost the dump.
+    let readable = catch_unwind(AssertUnwindSafe(|| rust(raw))).ok()?;
+    readable.or_else(|| cpp::demangle(raw)).filter(|readable| !readable.is_empty())
 }
 
 /// The name to show for a raw one: demangled if it can be, else itself, length-limited.
@@ -56,35 +55,12 @@ fn has_legacy_hash(raw: &str) -> bool {
     digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-fn cpp(raw: &str) -> Option<String> {
-    // `name@VERSION` and `name@plt` are no part of the mangling.
-    let (mangled, suffix) = raw.split_at(raw.find('@').unwrap_or(raw.len()));
-    let parse = cpp_demangle::ParseOptions::default().recursion_limit(DEPTH);
-    let symbol = cpp_demangle::BorrowedSymbol::with_tail_and_options(mangled.as_bytes(), &parse);
-    let (symbol, tail) = symbol.ok()?;
-    let mut readable = Limited::default();
-    let options = cpp_demangle::DemangleOptions::new().recursion_limit(DEPTH);
-    let complete = symbol.structured_demangle(&mut readable, &options).is_ok();
-    if !complete && !readable.full {
-        return None;
-    }
-    // Compilers append `.cold`, `.part.0`, `.lto_priv.3`; anything else was not understood.
-    match tail.first() {
-        None => {}
-        Some(b'.' | b'$') => {
-            let _ = write!(readable, "{}", String::from_utf8_lossy(tail));
-        }
-        Some(_) => return None,
-    }
-    let _ = readable.write_str(suffix);
-    Some(readable.text)
-}
-
 /// Text that stops growing at [`MAX_NAME`] bytes.
 #[derive(Default)]
-struct Limited {
-    text: String,
-    full: bool,
+pub(super) struct Limited {
+    pub(super) text: String,
+    /// Whether the text was cut.
+    pub(super) full: bool,
     /// Empty writes count too: a demangler can loop for ever without writing anything.
     writes: usize,
 }

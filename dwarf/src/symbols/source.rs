@@ -3,31 +3,39 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
-use addr2line::{Context, Location};
-use gimli::{AbbreviationsCacheStrategy, AttributeValue, Dwarf, SectionId, UnitOffset, UnitRef};
+use gimli::{AbbreviationsCacheStrategy, DebugInfoOffset, Dwarf, SectionId};
 
 use super::guarded::{Guarded, with_budget};
-use super::scope::{Scopes, has_scopes};
+use super::units::Units;
 
 /// Reads one lookup may make: each DIE attribute and each line row is one, so this is far above
 /// any real unit, and reached after a second or two.
 const READS_PER_LOOKUP: u64 = 1 << 27;
 /// Reads that all lookups in one debug file may make together.
 const READS_PER_FILE: u64 = 1 << 30;
-/// Inlined callers at one address. Real programs stay below a hundred.
-const MAX_FRAMES: usize = 512;
 
 /// The DWARF of one ELF object.
 ///
-/// Creating it reads every unit's header and first entry; functions and lines of a unit are read
-/// when an address in it is asked for.
+/// Where `.debug_aranges` names the unit of an address, only that unit is read. Otherwise every
+/// unit's header and first entry is, and functions and lines of the units that were asked for.
 pub struct DebugInfo<'s> {
-    context: Context<Guarded<'s>>,
-    /// By offset of the unit; read when a name in it needs them.
-    scopes: HashMap<usize, Scopes<'s>>,
+    sections: HashMap<&'static str, &'s [u8]>,
+    ranges: Ranges,
+    /// Single units by offset; `None` for one that refers to others.
+    single: HashMap<usize, Option<Units<'s>>>,
+    /// All units, once they were needed.
+    all: Option<Result<Units<'s>, DebugInfoError>>,
     reads_left: u64,
+}
+
+/// What `.debug_aranges` says.
+#[derive(Debug, Default)]
+struct Ranges {
+    /// First address, address after the last, offset of the unit; by ascending first address.
+    ranges: Vec<(u64, u64, usize)>,
+    /// Whether every unit is in it, so that what it does not know has no unit.
+    complete: bool,
 }
 
 /// One function at an address: the function itself or one inlined into it.
@@ -90,13 +98,22 @@ impl<'s> DebugInfo<'s> {
     ///
     /// [`DebugInfoError`] if not even the list of units can be read.
     pub fn new(mut section: impl FnMut(&'static str) -> &'s [u8]) -> Result<DebugInfo<'s>, DebugInfoError> {
-        let dwarf = Dwarf::load(|id| Ok::<_, gimli::Error>(Guarded::new(needed(id, &mut section))));
-        let (context, _) = limited(READS_PER_LOOKUP, || {
-            let mut dwarf = dwarf?;
-            dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
-            Context::from_arc_dwarf(Arc::new(dwarf))
-        })?;
-        Ok(DebugInfo { context, scopes: HashMap::new(), reads_left: READS_PER_FILE })
+        let sections: HashMap<_, _> = NEEDED.iter().map(|id| (id.name(), section(id.name()))).collect();
+        let mut info = DebugInfo {
+            sections,
+            ranges: Ranges::default(),
+            single: HashMap::new(),
+            all: None,
+            reads_left: READS_PER_FILE,
+        };
+        let dwarf = info.dwarf(info.section(SectionId::DebugInfo));
+        // Damaged ranges are as good as none.
+        let ranges = limited(READS_PER_LOOKUP, || Ranges::read(&dwarf));
+        info.ranges = ranges.map(|(ranges, _)| ranges).unwrap_or_default();
+        if !info.ranges.complete {
+            info.all()?;
+        }
+        Ok(info)
     }
 
     /// The functions and lines at a file address. Empty if nothing is known about it.
@@ -106,36 +123,164 @@ impl<'s> DebugInfo<'s> {
     /// [`DebugInfoError`] if the unit that holds the address cannot be read. Other units may
     /// still be fine.
     pub fn at(&mut self, address: u64) -> Result<Function, DebugInfoError> {
-        if self.reads_left == 0 {
-            return Err(DebugInfoError::Limit);
-        }
-        let budget = self.reads_left.min(READS_PER_LOOKUP);
-        let result = limited(budget, || function_at(&self.context, &mut self.scopes, address));
-        let left = result.as_ref().map_or(0, |(_, left)| *left);
-        self.reads_left -= match &result {
-            Err(DebugInfoError::Damaged(_)) => 0,
-            _ => budget - left,
+        let Some(offset) = self.ranges.unit_at(address) else {
+            return if self.ranges.complete { Ok(Function::default()) } else { self.in_all(address) };
         };
-        result.map(|(function, _)| function)
+        match self.in_unit(offset, address)?.filter(|found| !found.frames.is_empty()) {
+            Some(found) => Ok(found),
+            // It needs other units, or is not the one after all.
+            None => self.in_all(address),
+        }
+    }
+
+    /// Looks into one unit alone, if that is possible.
+    fn in_unit(&mut self, offset: usize, address: u64) -> Result<Option<Function>, DebugInfoError> {
+        let budget = self.budget()?;
+        let part = self.unit_bytes(offset).map(|bytes| self.dwarf(bytes));
+        let slot = self.single.entry(offset);
+        let result = limited(budget, || {
+            let units = match slot {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(part.and_then(|part| alone(part).ok().flatten())),
+            };
+            // A failure here is settled by looking into all units.
+            Ok(units.as_mut().and_then(|units| units.at(address).ok()))
+        });
+        self.spend(budget, result)
+    }
+
+    fn in_all(&mut self, address: u64) -> Result<Function, DebugInfoError> {
+        self.all()?;
+        let budget = self.budget()?;
+        let Some(Ok(units)) = &mut self.all else { return Err(DebugInfoError::Internal) };
+        let result = limited(budget, || units.at(address));
+        self.spend(budget, result)
+    }
+
+    /// Reads the headers of all units, the first time.
+    fn all(&mut self) -> Result<(), DebugInfoError> {
+        if self.all.is_none() {
+            let mut dwarf = self.dwarf(self.section(SectionId::DebugInfo));
+            let units = limited(READS_PER_LOOKUP, || {
+                dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
+                Units::new(dwarf)
+            });
+            self.all = Some(units.map(|(units, _)| units));
+        }
+        match &self.all {
+            Some(Err(error)) => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn budget(&self) -> Result<u64, DebugInfoError> {
+        match self.reads_left {
+            0 => Err(DebugInfoError::Limit),
+            left => Ok(left.min(READS_PER_LOOKUP)),
+        }
+    }
+
+    fn spend<T>(
+        &mut self,
+        budget: u64,
+        result: Result<(T, u64), DebugInfoError>,
+    ) -> Result<T, DebugInfoError> {
+        let spent = match &result {
+            Ok((_, left)) => budget - left,
+            Err(DebugInfoError::Damaged(_)) => 0,
+            Err(_) => budget,
+        };
+        self.reads_left = self.reads_left.saturating_sub(spent);
+        result.map(|(value, _)| value)
+    }
+
+    fn section(&self, id: SectionId) -> &'s [u8] {
+        self.sections.get(id.name()).copied().unwrap_or(&[])
+    }
+
+    /// DWARF with this `.debug_info`, which may be a part of the whole one.
+    fn dwarf(&self, info: &'s [u8]) -> Dwarf<Guarded<'s>> {
+        let contents = |id: SectionId| if id == SectionId::DebugInfo { info } else { self.section(id) };
+        let load = |id| Ok::<_, std::convert::Infallible>(Guarded::new(contents(id)));
+        let Ok(dwarf) = Dwarf::load(load);
+        dwarf
+    }
+
+    /// The bytes of the unit at an offset in `.debug_info`.
+    fn unit_bytes(&self, offset: usize) -> Option<&'s [u8]> {
+        let rest = self.section(SectionId::DebugInfo).get(offset..)?;
+        let short = u32::from_le_bytes(rest.get(..4)?.try_into().ok()?);
+        let (header, length) = match short {
+            u32::MAX => (12, u64::from_le_bytes(rest.get(4..12)?.try_into().ok()?)),
+            short => (4, u64::from(short)),
+        };
+        rest.get(..usize::try_from(length).ok()?.checked_add(header)?)
+    }
+}
+
+/// A unit read without the others; `None` if it refers to them.
+fn alone<'s>(mut dwarf: Dwarf<Guarded<'s>>) -> gimli::Result<Option<Units<'s>>> {
+    let Some(header) = dwarf.units().next()? else { return Ok(None) };
+    let abbreviations = dwarf.abbreviations(&header)?;
+    // Compilers count abbreviations up from 1.
+    let all = (1..).map_while(|code| abbreviations.get(code));
+    let refers = |form| matches!(form, gimli::DW_FORM_ref_addr | gimli::DW_FORM_GNU_ref_alt);
+    let mut forms = all.flat_map(|abbreviation| abbreviation.attributes().iter().map(|spec| spec.form()));
+    if forms.any(refers) {
+        return Ok(None);
+    }
+    // Its ranges are known, and are in terms of the whole section.
+    dwarf.debug_aranges = Guarded::new(&[]).into();
+    Units::new(dwarf).map(Some)
+}
+
+impl Ranges {
+    fn read(dwarf: &Dwarf<Guarded<'_>>) -> gimli::Result<Ranges> {
+        let mut ranges = Vec::new();
+        let mut known = std::collections::HashSet::new();
+        let mut headers = dwarf.debug_aranges.headers();
+        while let Some(header) = headers.next()? {
+            let DebugInfoOffset(unit) = header.debug_info_offset();
+            let mut entries = header.entries();
+            while let Some(entry) = entries.next()? {
+                let range = entry.range();
+                if range.begin < range.end {
+                    ranges.push((range.begin, range.end, unit));
+                }
+            }
+            known.insert(unit);
+        }
+        ranges.sort_unstable();
+        let mut units = dwarf.units();
+        let mut complete = !ranges.is_empty();
+        while let Some(unit) = units.next()? {
+            complete &=
+                unit.debug_info_offset().is_some_and(|DebugInfoOffset(offset)| known.contains(&offset));
+        }
+        Ok(Ranges { ranges, complete })
+    }
+
+    /// The unit that has an address.
+    fn unit_at(&self, address: u64) -> Option<usize> {
+        let after = self.ranges.partition_point(|&(begin, ..)| begin <= address);
+        let &(_, end, unit) = self.ranges[..after].last()?;
+        (address < end).then_some(unit)
     }
 }
 
 /// Location lists, types and macros say nothing about names and lines, and are the larger half.
-fn needed<'s>(id: SectionId, section: &mut impl FnMut(&'static str) -> &'s [u8]) -> &'s [u8] {
-    match id {
-        SectionId::DebugAbbrev
-        | SectionId::DebugAddr
-        | SectionId::DebugAranges
-        | SectionId::DebugInfo
-        | SectionId::DebugLine
-        | SectionId::DebugLineStr
-        | SectionId::DebugRanges
-        | SectionId::DebugRngLists
-        | SectionId::DebugStr
-        | SectionId::DebugStrOffsets => section(id.name()),
-        _ => &[],
-    }
-}
+const NEEDED: [SectionId; 10] = [
+    SectionId::DebugAbbrev,
+    SectionId::DebugAddr,
+    SectionId::DebugAranges,
+    SectionId::DebugInfo,
+    SectionId::DebugLine,
+    SectionId::DebugLineStr,
+    SectionId::DebugRanges,
+    SectionId::DebugRngLists,
+    SectionId::DebugStr,
+    SectionId::DebugStrOffsets,
+];
 
 /// Runs `work` within a budget of reads; with the result, how many are left.
 fn limited<T>(reads: u64, work: impl FnOnce() -> gimli::Result<T>) -> Result<(T, u64), DebugInfoError> {
@@ -149,78 +294,6 @@ fn limited<T>(reads: u64, work: impl FnOnce() -> gimli::Result<T>) -> Result<(T,
     }
 }
 
-fn function_at<'s>(
-    context: &Context<Guarded<'s>>,
-    scopes: &mut HashMap<usize, Scopes<'s>>,
-    address: u64,
-) -> gimli::Result<Function> {
-    let mut found = context.find_frames(address).skip_all_loads()?;
-    let unit = context.find_dwarf_and_unit(address).skip_all_loads();
-    let mut frames = Vec::new();
-    let mut last = None;
-    while let Some(frame) = found.next()? {
-        if frames.len() == MAX_FRAMES {
-            return Err(gimli::Error::TooManyIterations);
-        }
-        let mut name = None;
-        if let Some(function) = &frame.function {
-            let raw = function.raw_name()?.into_owned();
-            let bare = has_scopes(function.language) && !raw.starts_with("_Z") && !raw.starts_with("_R");
-            let place = unit.zip(frame.dw_die_offset).filter(|_| bare);
-            // Without its scopes the name is still a name.
-            let full = place.and_then(|(unit, die)| qualified(scopes, unit, die, &raw).ok());
-            name = Some(full.unwrap_or(raw));
-        }
-        last = frame.dw_die_offset;
-        frames.push(with_location(name, frame.location));
-    }
-    let start = unit.zip(last).and_then(|(unit, die)| start_of(unit, die, address).ok().flatten());
-    Ok(Function { frames, start })
-}
-
-fn with_location(function: Option<String>, location: Option<Location<'_>>) -> SourceFrame {
-    let Some(at) = location else { return SourceFrame { function, ..SourceFrame::default() } };
-    SourceFrame {
-        function,
-        file: at.file.filter(|file| !file.is_empty()).map(str::to_owned),
-        line: at.line,
-        column: at.column.filter(|&column| column > 0),
-    }
-}
-
-fn qualified<'s>(
-    scopes: &mut HashMap<usize, Scopes<'s>>,
-    unit: UnitRef<'_, Guarded<'s>>,
-    die: UnitOffset<usize>,
-    name: &str,
-) -> gimli::Result<String> {
-    let scopes = match scopes.entry(unit.header.offset().0) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(new) => new.insert(Scopes::read(unit)?),
-    };
-    scopes.qualify(unit, die, name)
-}
-
-/// Start of the piece of the function at `die` that holds `address`.
-fn start_of(
-    unit: UnitRef<'_, Guarded<'_>>,
-    die: UnitOffset<usize>,
-    address: u64,
-) -> gimli::Result<Option<u64>> {
-    let entry = unit.entry(die)?;
-    if let Some(value) = entry.attr_value(gimli::DW_AT_ranges) {
-        let Some(offset) = unit.attr_ranges_offset(value)? else { return Ok(None) };
-        let mut ranges = unit.ranges(offset)?;
-        while let Some(range) = ranges.next()? {
-            if (range.begin..range.end).contains(&address) {
-                return Ok(Some(range.begin));
-            }
-        }
-        return Ok(None);
-    }
-    Ok(match entry.attr_value(gimli::DW_AT_low_pc) {
-        Some(AttributeValue::Addr(low)) => Some(low),
-        Some(AttributeValue::DebugAddrIndex(index)) => Some(unit.address(index)?),
-        _ => None,
-    })
-}
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;

@@ -36,6 +36,8 @@ fn hold(prepared: &Prepared, listing: &Listing, all: bool) -> Catch {
     let plan = Plan {
         pid: prepared.pid,
         dir: &prepared.leader,
+        maps_dir: &prepared.dir,
+        mappings: &prepared.mappings,
         arch: prepared.facts.arch,
         tids: &listing.tids,
         all,
@@ -59,10 +61,19 @@ fn wait_for_end(tracer: Tid) {
     }
 }
 
+/// Whether the process started another program before the stop, where only the maps can tell: not one
+/// file is mapped where it was.
+fn has_nothing_in_common(prepared: &Prepared, catch: &Catch) -> bool {
+    let (None, Some(text)) = (catch.same_program, &catch.maps_text) else { return false };
+    let after = parse_maps(text);
+    let known = |mapping: &Mapping| mapping.inode != 0 && prepared.mappings.contains(mapping);
+    !after.is_empty() && !after.iter().any(known)
+}
+
 /// Whether there is anything to show.
 fn check(prepared: &Prepared, catch: &Catch) -> Result<(), CollectError> {
     let pid = prepared.pid;
-    if catch.same_program == Some(false) {
+    if catch.same_program == Some(false) || has_nothing_in_common(prepared, catch) {
         return Err(CollectError::Executed { pid });
     }
     if !(catch.copied.is_empty() && catch.unstopped.is_empty()) {
@@ -77,15 +88,46 @@ fn check(prepared: &Prepared, catch: &Catch) -> Result<(), CollectError> {
     }
 }
 
-fn assemble(prepared: Prepared, listing: &Listing, catch: Catch) -> Snapshot {
-    let Catch { captured_at_ns, pause, copied, mut arena, unstopped, refused, .. } = catch;
-    let mut threads: Vec<ThreadSnapshot> = Vec::with_capacity(copied.len() + 1);
+fn assemble(prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snapshot {
+    let via = catch.copied.last().map_or(prepared.via, |last| last.tid);
+    let (captured_at_ns, pause) = (catch.captured_at_ns, catch.pause);
+    let during = catch.maps_text.take();
+    let threads = all_threads(&prepared, listing, catch);
+    let mut later =
+        Later { mappings: prepared.mappings, modules: prepared.modules, problems: prepared.problems };
+    let was_during = during.is_some();
+    let text = during.or_else(|| prepared.dir.read("maps").ok()).filter(|text| *text != prepared.maps_text);
+    // Since the release the process may have become another program, or have ended.
+    let is_same = prepared.fingerprint.as_ref().is_none_or(|fingerprint| fingerprint.matches(Some(via)));
+    if let Some(text) = text.filter(|_| was_during || is_same) {
+        let finder = is_same.then(|| Finder::new(via, &prepared.dir));
+        later.add(&parse_maps(&text), finder);
+    }
+    let memory =
+        if is_same { code::copy(via, &later.mappings, &later.modules, &threads) } else { Vec::new() };
+    Snapshot {
+        captured_at_ns,
+        source: Source::Ptrace,
+        fallback_reason: None,
+        pause_ns: Some(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX)),
+        process: prepared.facts,
+        signal: None,
+        mappings: later.mappings,
+        modules: later.modules,
+        threads,
+        memory,
+        problems: later.problems,
+    }
+}
+
+/// The threads that stopped, those that did not, and a leader that has ended; the leader first.
+fn all_threads(prepared: &Prepared, listing: &Listing, catch: Catch) -> Vec<ThreadSnapshot> {
+    let Catch { copied, unstopped, refused, mut arena, .. } = catch;
     let dir = &prepared.leader;
-    let via = copied.last().map_or(prepared.via, |last| last.tid);
+    let mut threads: Vec<ThreadSnapshot> = Vec::with_capacity(copied.len() + 1);
     threads.extend(
         copied.into_iter().map(|copied| stopped(listing.thread(dir, copied.tid), copied, &mut arena)),
     );
-    drop(arena);
     for tid in unstopped {
         let mut thread = listing.thread(dir, tid);
         threads::describe_unstopped(dir, &mut thread);
@@ -103,28 +145,7 @@ fn assemble(prepared: Prepared, listing: &Listing, catch: Catch) -> Snapshot {
         threads.push(thread);
     }
     threads.sort_by_key(|thread| (thread.tid != leader, thread.tid));
-
-    let mut later =
-        Later { mappings: prepared.mappings, modules: prepared.modules, problems: prepared.problems };
-    let mut finder = Finder::new(via, &prepared.dir);
-    let mut memory = Vec::new();
-    if prepared.fingerprint.as_ref().is_none_or(|fingerprint| fingerprint.matches(Some(via))) {
-        later.add(&mut finder, &prepared.maps_text, prepared.dir.read("maps").unwrap_or_default());
-        memory = code::copy(via, &later.mappings, &later.modules, &threads);
-    }
-    Snapshot {
-        captured_at_ns,
-        source: Source::Ptrace,
-        fallback_reason: None,
-        pause_ns: Some(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX)),
-        process: prepared.facts,
-        signal: None,
-        mappings: later.mappings,
-        modules: later.modules,
-        threads,
-        memory,
-        problems: later.problems,
-    }
+    threads
 }
 
 fn stopped(mut thread: ThreadSnapshot, copied: Copied, arena: &mut Arena) -> ThreadSnapshot {
@@ -155,15 +176,14 @@ struct Later {
 }
 
 impl Later {
-    fn add(&mut self, finder: &mut Finder<'_>, before: &[u8], text: Vec<u8>) {
-        if text == before {
-            return;
+    /// Without a finder the memory can be looked at no more, and there are no new modules.
+    fn add(&mut self, after: &[Mapping], finder: Option<Finder<'_>>) {
+        if let Some(mut finder) = finder {
+            self.modules.extend(finder.find(after, &self.modules));
+            self.modules.sort_by_key(|module| module.start);
+            self.problems.append(&mut finder.problems);
         }
-        let after = parse_maps(&text);
-        self.modules.extend(finder.find(&after, &self.modules));
-        self.modules.sort_by_key(|module| module.start);
-        self.problems.append(&mut finder.problems);
-        self.mappings = union(std::mem::take(&mut self.mappings), &after);
+        self.mappings = union(std::mem::take(&mut self.mappings), after);
     }
 }
 

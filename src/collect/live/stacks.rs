@@ -8,8 +8,12 @@ use crate::sys::memory;
 
 /// Bytes copied at once of each stack.
 const FIRST: usize = 64 << 10;
-/// Most bytes of a stack that is known to be one.
+/// Most bytes of a stack that is known to be a thread's own.
 const STACK_LIMIT: u64 = 16 << 20;
+/// Most bytes above a guard page: the kernel joins a stack with whatever happens to lie above it.
+const GUARDED_LIMIT: u64 = 1 << 20;
+/// Most bytes above the thread pointer that can be of interest: one page.
+const ABOVE_POINTER: u64 = 4096;
 /// Most bytes where a stack cannot be told from other memory: coroutines, heaps, unknown mappings.
 const OTHER_LIMIT: u64 = 256 << 10;
 /// All stacks of a process together; beyond it each thread gets [`FIRST`] bytes.
@@ -29,8 +33,17 @@ const FRAMES: usize = 256;
 struct Range {
     start: u64,
     end: u64,
-    /// Whether it is a thread's stack for certain.
-    is_stack: bool,
+    kind: Kind,
+}
+
+/// What a range of memory is, as far as the maps tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The stack of the first thread, or of a thread whose thread pointer is above.
+    Stack,
+    /// Memory that begins with a stack, since there is a guard page below.
+    Guarded,
+    Other,
 }
 
 /// Readable memory of a process, as it was before the stop.
@@ -51,9 +64,12 @@ impl Ranges {
             match ranges.last_mut() {
                 Some(last) if continues && is_plain(mapping) => last.end = mapping.end,
                 _ => {
-                    let guarded = previous.is_some_and(is_guard) && is_plain(mapping);
-                    let is_stack = guarded || mapping.path == b"[stack]";
-                    ranges.push(Range { start: mapping.start, end: mapping.end, is_stack });
+                    let kind = match previous.is_some_and(is_guard) && is_plain(mapping) {
+                        _ if mapping.path == b"[stack]" => Kind::Stack,
+                        true => Kind::Guarded,
+                        false => Kind::Other,
+                    };
+                    ranges.push(Range { start: mapping.start, end: mapping.end, kind });
                 }
             }
         }
@@ -68,7 +84,19 @@ impl Ranges {
     /// The stack that has overflowed if the stack pointer is in the gap below it.
     fn overflowed(&self, sp: u64) -> Option<Range> {
         let above = self.0.get(self.0.partition_point(|range| range.start <= sp))?;
-        (above.is_stack && above.start - sp <= MAX_GAP).then_some(*above)
+        (above.kind != Kind::Other && above.start - sp <= MAX_GAP).then_some(*above)
+    }
+
+    /// The stack at an address. C libraries put the thread pointer's block at the upper end of the
+    /// stacks they make (glibc, musl), so it tells where a stack ends that is one mapping with other
+    /// memory.
+    fn stack_at(&self, address: u64, thread_pointer: Option<u64>) -> Option<Range> {
+        let range = self.at(address).or_else(|| self.overflowed(address))?;
+        let Some(pointer) = thread_pointer.filter(|pointer| (address..range.end).contains(pointer)) else {
+            return Some(range);
+        };
+        let end = pointer.saturating_add(ABOVE_POINTER).min(range.end);
+        Some(Range { end, kind: Kind::Stack, ..range })
     }
 }
 
@@ -108,7 +136,8 @@ impl<'a> StackCopier<'a> {
     pub(super) fn copy(&mut self, tid: Tid, arch: Arch, registers: &Registers) -> Stacks {
         let mut stacks = Stacks::default();
         let Some(sp) = registers.sp().filter(|&sp| sp != 0) else { return stacks };
-        self.copy_piece(tid, sp, &mut stacks);
+        let pointer = thread_pointer(arch, registers);
+        self.copy_piece(tid, sp, pointer, &mut stacks);
         let mut looked_at = 0;
         while looked_at < stacks.pieces.len() && stacks.pieces.len() < PIECES {
             let piece = stacks.pieces[looked_at];
@@ -117,7 +146,7 @@ impl<'a> StackCopier<'a> {
             for sp in sps {
                 let known = stacks.pieces.iter().any(|piece| (piece.start..piece.end()).contains(&sp));
                 if !known && stacks.pieces.len() < PIECES {
-                    self.copy_piece(tid, sp, &mut stacks);
+                    self.copy_piece(tid, sp, pointer, &mut stacks);
                 }
             }
             looked_at += 1;
@@ -127,10 +156,9 @@ impl<'a> StackCopier<'a> {
 
     /// Copies from just below `sp` up to the limit, the end of the stack, a hole, or a piece that is
     /// there already.
-    fn copy_piece(&mut self, tid: Tid, sp: u64, stacks: &mut Stacks) {
+    fn copy_piece(&mut self, tid: Tid, sp: u64, pointer: Option<u64>, stacks: &mut Stacks) {
         let below = sp.saturating_sub(RED_ZONE) & !7;
-        let range = self.ranges.at(below).or_else(|| self.ranges.at(sp));
-        let range = range.or_else(|| self.ranges.overflowed(sp));
+        let range = self.ranges.stack_at(below, pointer).or_else(|| self.ranges.stack_at(sp, pointer));
         let mut low = range.map_or(below, |range| below.max(range.start));
         let above = stacks.pieces.iter().map(|piece| piece.start).filter(|&start| start > low).min();
         let end = range.map_or(u64::MAX, |range| range.end).min(above.unwrap_or(u64::MAX));
@@ -149,7 +177,8 @@ impl<'a> StackCopier<'a> {
     fn limit(&self, range: Option<Range>) -> u64 {
         let limit = match (self.limit, range) {
             (Some(limit), _) => limit.max(RED_ZONE),
-            (None, Some(Range { is_stack: true, .. })) => STACK_LIMIT,
+            (None, Some(Range { kind: Kind::Stack, .. })) => STACK_LIMIT,
+            (None, Some(Range { kind: Kind::Guarded, .. })) => GUARDED_LIMIT,
             (None, _) => OTHER_LIMIT,
         };
         // Where the end is not known, nothing but a hole would stop a very large limit.
@@ -169,35 +198,44 @@ impl<'a> StackCopier<'a> {
     }
 }
 
+fn thread_pointer(arch: Arch, registers: &Registers) -> Option<u64> {
+    let (id, _) = arch.iter().find(|(_, info)| info.name == "fs_base")?;
+    registers.get(id)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::Kind::{Guarded, Other, Stack};
     use super::*;
     use crate::proc::parse_maps;
     use crate::snapshot::MemoryPiece;
 
-    fn ranges(text: &str) -> Vec<(u64, u64, bool)> {
-        Ranges::new(&parse_maps(text.as_bytes())).0.iter().map(|r| (r.start, r.end, r.is_stack)).collect()
+    fn ranges(text: &str) -> Vec<(u64, u64, Kind)> {
+        Ranges::new(&parse_maps(text.as_bytes())).0.iter().map(|r| (r.start, r.end, r.kind)).collect()
     }
 
     #[test]
     fn a_mapping_behind_a_guard_is_a_stack() {
         let text = "1000-2000 ---p 0 0:0 0\n2000-9000 rw-p 0 0:0 0\n9000-a000 ---p 0 0:0 0\n\
                     a000-c000 rw-p 0 0:0 0\nd000-e000 rw-p 0 0:0 0\n";
-        assert_eq!(ranges(text), [(0x2000, 0x9000, true), (0xa000, 0xc000, true), (0xd000, 0xe000, false)]);
+        assert_eq!(
+            ranges(text),
+            [(0x2000, 0x9000, Guarded), (0xa000, 0xc000, Guarded), (0xd000, 0xe000, Other)]
+        );
     }
 
     #[test]
     fn a_stack_of_several_mappings_is_one() {
         let text = "1000-2000 ---p 0 0:0 0\n2000-3000 rw-p 0 0:0 0\n3000-4000 rwxp 0 0:0 0\n\
                     5000-6000 rw-p 0 0:0 0 [stack]\n";
-        assert_eq!(ranges(text), [(0x2000, 0x4000, true), (0x5000, 0x6000, true)]);
+        assert_eq!(ranges(text), [(0x2000, 0x4000, Guarded), (0x5000, 0x6000, Stack)]);
     }
 
     #[test]
     fn files_and_shared_memory_are_no_stacks() {
         let text = "1000-2000 ---p 0 8:1 5 /lib/x\n2000-3000 rw-p 0 8:1 5 /lib/x\n3000-4000 ---p 0 0:0 0\n\
                     4000-5000 rw-s 0 0:0 0\n";
-        assert_eq!(ranges(text), [(0x2000, 0x3000, false), (0x4000, 0x5000, false)]);
+        assert_eq!(ranges(text), [(0x2000, 0x3000, Other), (0x4000, 0x5000, Other)]);
     }
 
     /// A piece of our own memory that plays the stack of a thread.
@@ -208,10 +246,10 @@ mod tests {
     }
 
     impl Own {
-        fn new(words: usize, is_stack: bool) -> Own {
+        fn new(words: usize, kind: Kind) -> Own {
             let memory: Vec<u64> = (0..words as u64).collect();
             let start = memory.as_ptr() as u64;
-            let range = Range { start, end: start + words as u64 * 8, is_stack };
+            let range = Range { start, end: start + words as u64 * 8, kind };
             Own { memory, ranges: Ranges(vec![range]), via: Tid(std::process::id() as i32) }
         }
 
@@ -234,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_shallow_stack_is_copied_with_its_red_zone() {
-        let own = Own::new(4096, true);
+        let own = Own::new(4096, Stack);
         let (sp, pieces, cut) = own.copy(4000, None);
         assert_eq!((pieces.len(), cut), (1, false));
         assert_eq!(pieces[0].start, sp - 128);
@@ -245,7 +283,7 @@ mod tests {
     #[test]
     fn a_stack_deeper_than_the_buffer_is_copied_whole() {
         for words in [2000, 9000, 20_000, 400_000] {
-            let own = Own::new(words, true);
+            let own = Own::new(words, Stack);
             let (_, pieces, cut) = own.copy(16, None);
             assert_eq!((pieces[0].bytes.len(), cut), (words * 8, false));
             own.check(&pieces[0]);
@@ -254,13 +292,24 @@ mod tests {
 
     #[test]
     fn other_memory_is_cut_and_said_to_be() {
-        let own = Own::new(100_000, false);
+        let own = Own::new(100_000, Other);
         let (_, pieces, cut) = own.copy(16, None);
         assert_eq!((pieces[0].bytes.len() as u64, cut), (OTHER_LIMIT, true));
         let (_, pieces, cut) = own.copy(16, Some(1000));
         assert_eq!((pieces[0].bytes.len(), cut), (1000, true));
         let (_, pieces, cut) = own.copy(16, Some(1 << 30));
         assert_eq!((pieces[0].bytes.len(), cut), (800_000, false));
+    }
+
+    #[test]
+    fn the_thread_pointer_ends_a_stack_that_is_joined_with_other_memory() {
+        let ranges = Ranges::new(&parse_maps(b"1000-2000 ---p 0 0:0 0\n2000-90000000 rw-p 0 0:0 0\n"));
+        let end = |pointer| ranges.stack_at(0x5000, pointer).map(|range| (range.end, range.kind));
+        assert_eq!(end(Some(0x8_0740)), Some((0x8_1740, Stack)));
+        assert_eq!(end(Some(0x8fff_f740)), Some((0x9000_0000, Stack)));
+        for elsewhere in [None, Some(0x4000), Some(0x9000_0000), Some(u64::MAX)] {
+            assert_eq!(end(elsewhere), Some((0x9000_0000, Guarded)));
+        }
     }
 
     #[test]
@@ -280,13 +329,13 @@ mod tests {
 
     #[test]
     fn the_stack_a_signal_handler_interrupted_is_copied_too() {
-        let mut own = Own::new(4096, true);
+        let mut own = Own::new(4096, Stack);
         let base = own.memory.as_ptr() as u64;
         // A handler at word 100 on an alternate stack that ends at word 1000; the frame at word 200
         // says that the interrupted code has its sp at word 3000.
         own.ranges = Ranges(vec![
-            Range { start: base, end: base + 8000, is_stack: false },
-            Range { start: base + 16_000, end: base + 4096 * 8, is_stack: true },
+            Range { start: base, end: base + 8000, kind: Other },
+            Range { start: base + 16_000, end: base + 4096 * 8, kind: Stack },
         ]);
         own.memory[200 + 20] = base + 3000 * 8;
         own.memory[200 + 23] = 0x002b_0000_0000_0033;

@@ -10,6 +10,7 @@ use super::hold::{Hold, State};
 use super::stacks::{Ranges, StackCopier, Stacks};
 use crate::ids::{Pid, Tid};
 use crate::proc::ProcDir;
+use crate::snapshot::Mapping;
 use crate::sys::{ptrace, thread};
 
 /// What the tracer thread has to know.
@@ -18,6 +19,10 @@ pub(super) struct Plan<'a> {
     pub(super) pid: Pid,
     /// `/proc/PID`, held open.
     pub(super) dir: &'a ProcDir,
+    /// The directory whose maps can be read.
+    pub(super) maps_dir: &'a ProcDir,
+    /// As they were before the stop.
+    pub(super) mappings: &'a [Mapping],
     pub(super) arch: Arch,
     /// Threads listed before the stop, in ascending order.
     pub(super) tids: &'a [Tid],
@@ -53,6 +58,8 @@ pub(super) struct Catch {
     /// Whether the process was still running the program that was prepared for; `None` if that could
     /// not be told.
     pub(super) same_program: Option<bool>,
+    /// The maps, read during the stop because those from before it did not explain every pc.
+    pub(super) maps_text: Option<Vec<u8>>,
     /// Id of the tracer thread.
     pub(super) tracer: Tid,
 }
@@ -78,12 +85,23 @@ pub(super) fn run(plan: &Plan<'_>) -> Catch {
     }
     let same_program =
         plan.fingerprint.map(|fingerprint| fingerprint.matches(copied.last().map(|last| last.tid)));
+    let maps_text = if knows_code(plan, &copied) { None } else { plan.maps_dir.read("maps").ok() };
     hold.release();
     let pause = start.elapsed();
     let (refused, tracer) = (hold.refused(), thread::own_id());
     let pending = hold.threads.iter().filter(|held| held.state == State::Pending);
     let unstopped = pending.map(|held| held.tid).collect();
-    Catch { captured_at_ns, pause, copied, arena: copier.arena, unstopped, refused, same_program, tracer }
+    Catch {
+        captured_at_ns,
+        pause,
+        copied,
+        arena: copier.arena,
+        unstopped,
+        refused,
+        same_program,
+        maps_text,
+        tracer,
+    }
 }
 
 /// Interrupts and waits until no thread runs any more. Threads that were running may have started
@@ -101,6 +119,18 @@ fn stop(hold: &mut Hold<'_>, plan: &Plan<'_>, deadline: Instant) {
             return;
         }
     }
+}
+
+/// Whether every thread is in code that was there before the stop. If not, a library was loaded since,
+/// or a program started, and after the release it may be too late to see which.
+fn knows_code(plan: &Plan<'_>, copied: &[Copied]) -> bool {
+    let is_known = |pc: u64| {
+        let after = plan.mappings.partition_point(|mapping| mapping.start <= pc);
+        plan.mappings[..after].last().is_some_and(|mapping| pc < mapping.end && mapping.permissions.execute)
+    };
+    let mut pcs = copied.iter().filter_map(|copied| copied.registers.as_ref().ok()?.pc());
+    // Workers of the kernel have the pc 0.
+    plan.fingerprint.is_some() && pcs.all(|pc| pc == 0 || is_known(pc))
 }
 
 /// `None` for a thread that was killed while it was held.

@@ -21,7 +21,11 @@ pub(super) fn write(report: &Report, style: &Style, out: &mut dyn Write) -> io::
     if process.exe.as_ref() != Some(&command) && !command.is_empty() {
         line("command", style.text(&command), style, out)?;
     }
-    line("process", style.text(&identity(process)), style, out)?;
+    let identity = identity(process);
+    if !identity.is_empty() {
+        line("process", style.text(&identity), style, out)?;
+    }
+    line("system", style.text(&system(process)), style, out)?;
     line("captured", style.text(&capture(report)), style, out)?;
     if let Some(signal) = &report.signal {
         let address = signal.address.map_or(String::new(), |address| format!(" at address {:#x}", address.0));
@@ -70,17 +74,21 @@ fn command_line(arguments: &[String]) -> String {
 fn identity(process: &Process) -> String {
     let mut parts = Vec::new();
     if let Some(time) = &process.start_time {
-        parts.push(format!("started {}", words::time(time)));
+        parts.push(format!("started {}", words::seconds(time)));
     }
     parts.extend(process.uid.map(|uid| format!("user {uid}")));
     parts.extend(process.ppid.map(|ppid| format!("parent {ppid}")));
     let inner = process.ns_pid.filter(|&inner| inner != process.pid.0);
     parts.extend(inner.map(|inner| format!("pid {inner} in its namespace")));
+    parts.extend(process.tracer.as_ref().map(|tracer| format!("traced by {} ({})", tracer.pid, tracer.name)));
+    parts.join(", ")
+}
+
+fn system(process: &Process) -> String {
+    let mut parts = vec![process.arch.to_owned()];
+    parts.extend(process.kernel.as_ref().map(|kernel| format!("Linux {kernel}")));
     let group = process.cgroup.as_deref().filter(|group| *group != "/");
     parts.extend(group.map(|group| format!("cgroup {group}")));
-    parts.extend(process.tracer.as_ref().map(|tracer| format!("traced by {} ({})", tracer.pid, tracer.name)));
-    parts.push(process.arch.to_owned());
-    parts.extend(process.kernel.as_ref().map(|kernel| format!("Linux {kernel}")));
     parts.join(", ")
 }
 
@@ -100,7 +108,12 @@ fn capture(report: &Report) -> String {
 fn missing(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let threads: Vec<String> = report.incomplete_threads().map(|thread| thread.tid.to_string()).collect();
     if threads.is_empty() {
-        return Ok(());
+        let text = "incomplete: threads are missing";
+        return if report.complete {
+            Ok(())
+        } else {
+            writeln!(out, "  {}", style.paint(Role::Warning, text))
+        };
     }
     let listed = threads[..threads.len().min(LISTED)].join(", ");
     let more = threads.len().saturating_sub(LISTED);

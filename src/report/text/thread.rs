@@ -6,7 +6,9 @@ use crate::report::style::Role;
 use crate::report::{Style, Thread};
 
 pub(super) fn write(thread: &Thread, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    let title = format!("thread {} (tid {}) \"{}\":", thread.index, thread.tid, thread.name);
+    // A quote in a name would seem to end it.
+    let name = thread.name.replace('"', "\\\"");
+    let title = format!("thread {} (tid {}) \"{name}\":", thread.index, thread.tid);
     writeln!(out, "{} {}", style.name(Role::Title, &title), words::doing(thread))?;
     frames::write(thread, style, out)?;
     if let Some(why) = words::end(thread) {

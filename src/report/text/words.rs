@@ -99,6 +99,12 @@ pub(super) fn time(rfc_3339: &str) -> String {
     format!("{}{dot}{millis} UTC", seconds.replacen('T', " ", 1))
 }
 
+/// The same without fractions: start times have a resolution of 10 ms.
+pub(super) fn seconds(rfc_3339: &str) -> String {
+    let whole = rfc_3339.split('.').next().unwrap_or(rfc_3339).trim_end_matches('Z');
+    time(&format!("{whole}Z"))
+}
+
 /// The last part of a path.
 pub(super) fn base_name(path: &str) -> &str {
     path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(path)
@@ -134,6 +140,7 @@ mod tests {
         assert_eq!(time("2025-11-23T21:00:00.123456789Z"), "2025-11-23 21:00:00.123 UTC");
         assert_eq!(time("2025-11-23T21:00:00Z"), "2025-11-23 21:00:00 UTC");
         assert_eq!(time("odd"), "odd");
+        assert_eq!(seconds("2025-11-23T21:00:00.12Z"), "2025-11-23 21:00:00 UTC");
     }
 
     #[test]

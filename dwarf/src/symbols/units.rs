@@ -1,0 +1,108 @@
+//! Functions and lines of one or all units.
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use addr2line::{Context, Location};
+use gimli::{AttributeValue, Dwarf, UnitOffset, UnitRef};
+
+use super::guarded::Guarded;
+use super::scope::{Scopes, has_scopes};
+use super::source::{Function, SourceFrame};
+
+/// Inlined callers at one address. Real programs stay below a hundred.
+const MAX_FRAMES: usize = 512;
+
+/// The units of a `.debug_info`, or of a part of it.
+pub(super) struct Units<'s> {
+    context: Context<Guarded<'s>>,
+    /// By offset of the unit; read when a name in it needs them.
+    scopes: HashMap<usize, Scopes<'s>>,
+}
+
+impl<'s> Units<'s> {
+    pub(super) fn new(dwarf: Dwarf<Guarded<'s>>) -> gimli::Result<Units<'s>> {
+        Ok(Units { context: Context::from_arc_dwarf(Arc::new(dwarf))?, scopes: HashMap::new() })
+    }
+
+    /// What is known about an address; empty if nothing.
+    pub(super) fn at(&mut self, address: u64) -> gimli::Result<Function> {
+        function_at(&self.context, &mut self.scopes, address)
+    }
+}
+
+fn function_at<'s>(
+    context: &Context<Guarded<'s>>,
+    scopes: &mut HashMap<usize, Scopes<'s>>,
+    address: u64,
+) -> gimli::Result<Function> {
+    let mut found = context.find_frames(address).skip_all_loads()?;
+    let unit = context.find_dwarf_and_unit(address).skip_all_loads();
+    let mut frames = Vec::new();
+    let mut last = None;
+    while let Some(frame) = found.next()? {
+        if frames.len() == MAX_FRAMES {
+            return Err(gimli::Error::TooManyIterations);
+        }
+        let mut name = None;
+        if let Some(function) = &frame.function {
+            let raw = function.raw_name()?.into_owned();
+            let bare = has_scopes(function.language) && !raw.starts_with("_Z") && !raw.starts_with("_R");
+            let place = unit.zip(frame.dw_die_offset).filter(|_| bare);
+            // Without its scopes the name is still a name.
+            let full = place.and_then(|(unit, die)| qualified(scopes, unit, die, &raw).ok());
+            name = Some(full.unwrap_or(raw));
+        }
+        last = frame.dw_die_offset;
+        frames.push(with_location(name, frame.location));
+    }
+    let start = unit.zip(last).and_then(|(unit, die)| start_of(unit, die, address).ok().flatten());
+    Ok(Function { frames, start })
+}
+
+fn with_location(function: Option<String>, location: Option<Location<'_>>) -> SourceFrame {
+    let Some(at) = location else { return SourceFrame { function, ..SourceFrame::default() } };
+    SourceFrame {
+        function,
+        file: at.file.filter(|file| !file.is_empty()).map(str::to_owned),
+        line: at.line,
+        column: at.column.filter(|&column| column > 0),
+    }
+}
+
+fn qualified<'s>(
+    scopes: &mut HashMap<usize, Scopes<'s>>,
+    unit: UnitRef<'_, Guarded<'s>>,
+    die: UnitOffset<usize>,
+    name: &str,
+) -> gimli::Result<String> {
+    let scopes = match scopes.entry(unit.header.offset().0) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => new.insert(Scopes::read(unit)?),
+    };
+    scopes.qualify(unit, die, name)
+}
+
+/// Start of the piece of the function at `die` that holds `address`.
+fn start_of(
+    unit: UnitRef<'_, Guarded<'_>>,
+    die: UnitOffset<usize>,
+    address: u64,
+) -> gimli::Result<Option<u64>> {
+    let entry = unit.entry(die)?;
+    if let Some(value) = entry.attr_value(gimli::DW_AT_ranges) {
+        let Some(offset) = unit.attr_ranges_offset(value)? else { return Ok(None) };
+        let mut ranges = unit.ranges(offset)?;
+        while let Some(range) = ranges.next()? {
+            if (range.begin..range.end).contains(&address) {
+                return Ok(Some(range.begin));
+            }
+        }
+        return Ok(None);
+    }
+    Ok(match entry.attr_value(gimli::DW_AT_low_pc) {
+        Some(AttributeValue::Addr(low)) => Some(low),
+        Some(AttributeValue::DebugAddrIndex(index)) => Some(unit.address(index)?),
+        _ => None,
+    })
+}

@@ -1,0 +1,107 @@
+//! Man pages agree with the program. `THREADDUMP_BLESS=1` writes `man/threaddump.1` anew.
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap_mangen::Man;
+use serde_json::Value;
+
+fn man(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("man").join(name)
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Marks the options that `replay` has too: its manual is part of this page.
+fn definition() -> clap::Command {
+    let mut command = threaddump::cli::command();
+    command.build();
+    let replay = command.find_subcommand("replay").expect("there is such a command").clone();
+    command.mut_args(|argument| {
+        let shared = argument.get_long().is_some()
+            && replay.get_arguments().any(|other| other.get_id() == argument.get_id());
+        let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string);
+        match help {
+            Some(help) if shared => argument.long_help(format!("(r) {help}")),
+            _ => argument,
+        }
+    })
+}
+
+fn generated() -> String {
+    let man = Man::new(definition()).title("THREADDUMP").manual("User Commands");
+    let mut page =
+        b".\\\" Made from the definition of the command line and from man/sections/. Do not edit.\n".to_vec();
+    man.render_title(&mut page).expect("a Vec takes everything");
+    man.render_name_section(&mut page).expect("a Vec takes everything");
+    man.render_synopsis_section(&mut page).expect("a Vec takes everything");
+    page.extend(read(&self::man("sections/description.roff")).bytes());
+    man.render_options_section(&mut page).expect("a Vec takes everything");
+    page.extend(read(&self::man("sections/after-options.roff")).bytes());
+    String::from_utf8(page).expect("it is text")
+}
+
+#[test]
+fn the_committed_man_page_is_the_generated_one() {
+    let path = man("threaddump.1");
+    let page = generated();
+    if std::env::var_os("THREADDUMP_BLESS").is_some() {
+        fs::write(&path, &page).expect("sources can be written");
+    }
+    assert!(read(&path) == page, "man/threaddump.1 is not up to date; THREADDUMP_BLESS=1 rewrites it");
+}
+
+/// Names of all fields that occur in a JSON value.
+fn fields(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                names.push(name.clone());
+                // Names of registers are not fields of the schema.
+                if name != "registers" {
+                    fields(value, names);
+                }
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| fields(value, names)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_json_manual_describes_every_field() {
+    let page = read(&man("threaddump-json.5"));
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut names = vec!["code".to_owned(), "address".to_owned(), "before".to_owned()];
+    for case in ["complete.json", "incomplete.json", "deep.json"] {
+        fields(&serde_json::from_str(&read(&golden.join(case))).expect("it is JSON"), &mut names);
+    }
+    for name in names {
+        assert!(page.contains(&format!("\n.B {name}\n")), "{name} is not described");
+    }
+}
+
+#[test]
+fn the_json_manual_knows_every_reason_and_every_way() {
+    let page = read(&man("threaddump-json.5"));
+    let ways = ["context", "cfi", "signal", "frame_pointer", "leaf", "scan"];
+    let ends = [
+        "root",
+        "kernel_worker",
+        "exited",
+        "not_stopped",
+        "stack_cut",
+        "no_unwind_info",
+        "unreadable_stack",
+        "no_progress",
+        "bad_return_address",
+        "damaged_unwind_info",
+        "unwind_info_too_large",
+        "unknown_register",
+        "unwind_rules_failed",
+    ];
+    for code in ways.into_iter().chain(ends) {
+        assert!(page.contains(&format!("\"{code}\"")), "{code} is not described");
+    }
+}
