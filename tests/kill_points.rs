@@ -45,7 +45,7 @@ impl Tally {
         };
         let phases: Vec<String> = self.kills.iter().map(phase).collect();
         summary(&format!(
-            "{what}: {} times killed: {}; {} between the sight of a signal and the detach; {signals} signals \
+            "{what}: {} blows: {}; {} between the sight of a signal and the detach; {signals} signals \
              arrived once",
             self.count(),
             phases.join(", ").to_lowercase(),
@@ -61,10 +61,19 @@ impl Tally {
     }
 }
 
-/// An attempt: the tool gets `signal` at the stop with this index.
+/// What happens to the tool.
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    Signal(Signal),
+    /// It gets no more memory from the system.
+    NoMemory,
+}
+
+/// An attempt: the blow falls at the stop with this number, counted from the start or in a phase.
 struct Attempt {
     at: u64,
-    signal: Signal,
+    only: Option<Phase>,
+    blow: Blow,
     watch: Watch,
     /// Whether threads get signals between the attach and the request to stop.
     hold: bool,
@@ -73,7 +82,8 @@ struct Attempt {
 
 impl Attempt {
     fn new(at: u64) -> Attempt {
-        Attempt { at, signal: Signal::SIGKILL, watch: Watch::Tracer, hold: true, stopped: false }
+        let blow = Blow::Signal(Signal::SIGKILL);
+        Attempt { at, only: None, blow, watch: Watch::Tracer, hold: true, stopped: false }
     }
 
     /// Runs the tool and checks the target. Gives how it ended and the stop at which the signal was sent.
@@ -88,16 +98,29 @@ impl Attempt {
                 held = true;
                 counter.wait_for_more(threads * 2);
             }
-            if sent || stop.index != self.at {
+            if sent || !self.is_at(&stop) {
                 return Act::GoOn;
             }
             sent = true;
             counter.wait_for_more(4);
             tally.add(&stop, counter.in_flight());
-            Act::Send(self.signal)
+            match self.blow {
+                Blow::Signal(signal) => Act::Send(signal),
+                Blow::NoMemory => {
+                    refuse_memory(stop.tool);
+                    Act::GoOn
+                }
+            }
         });
         self.check(counter, &end);
         (end, sent)
+    }
+
+    fn is_at(&self, stop: &Stop) -> bool {
+        match self.only {
+            None => stop.index == self.at,
+            Some(phase) => stop.phase == phase && stop.index_in_phase == self.at,
+        }
     }
 
     fn check(&self, counter: &mut Counter, end: &End) {
@@ -108,8 +131,8 @@ impl Attempt {
             counter.check_goes_on()
         });
         if let Err(error) = checked {
-            let Attempt { at, signal, hold, .. } = self;
-            panic!("after {signal} at stop {at} (hold: {hold}, {end:?}): {error}");
+            let Attempt { at, only, blow, hold, .. } = self;
+            panic!("after {blow:?} at stop {at} of {only:?} (hold: {hold}, {end:?}): {error}");
         }
     }
 }
@@ -128,15 +151,24 @@ fn at_every_stop(counter: &mut Counter, tally: &mut Tally, threads: u64, stopped
     }
 }
 
-/// Attempts at so many stops, evenly spread.
-fn at_some_stops(counter: &mut Counter, tally: &mut Tally, threads: u64, model: &Attempt, count: u64) {
-    let whole = Attempt { at: u64::MAX, ..*model };
-    let (end, _) = whole.run(counter, &mut Tally::default(), threads);
+/// Attempts at so many stops, evenly spread; gives how many of the runs ended well.
+fn at_some_stops(counter: &mut Counter, tally: &mut Tally, threads: u64, model: &Attempt, count: u64) -> u64 {
+    let mut stops = 0;
+    let pid = counter.pid.to_string();
+    let end = run(&["--quiet", &pid], "", Stdio::null(), model.watch, |stop| {
+        stops += u64::from(model.only.is_none_or(|phase| phase == stop.phase));
+        Act::GoOn
+    });
     assert_eq!(end.status, 0, "an undisturbed run works");
-    for index in 0..count {
-        let at = end.stops * index / count;
-        Attempt { at, ..*model }.run(counter, tally, threads);
-    }
+    let attempts = (0..count).map(|index| Attempt { at: stops * index / count, ..*model });
+    attempts.filter(|attempt| attempt.run(counter, tally, threads).0.status == 0).count() as u64
+}
+
+/// Takes away the right to more memory than it has.
+fn refuse_memory(pid: i32) {
+    let mut command = std::process::Command::new("prlimit");
+    let status = command.args(["--pid", &pid.to_string(), "--as=4096:4096"]).status();
+    assert!(status.expect("prlimit is installed, with mount").success());
 }
 
 #[test]
@@ -178,8 +210,10 @@ fn killed_before_and_after_the_attach() {
     let _lock = one_at_a_time();
     let mut tally = Tally::default();
     let mut counter = Counter::start(8);
-    let model = Attempt { watch: Watch::Main, hold: false, ..Attempt::new(0) };
-    at_some_stops(&mut counter, &mut tally, 8, &model, 80);
+    for phase in [Phase::Before, Phase::After] {
+        let model = Attempt { watch: Watch::Main, only: Some(phase), hold: false, ..Attempt::new(0) };
+        at_some_stops(&mut counter, &mut tally, 8, &model, 40);
+    }
     let signals = counter.finish().expect("each arrives once");
     tally.report("8 threads, first thread of the tool", signals);
     assert!(tally.count() >= 70);
@@ -188,34 +222,40 @@ fn killed_before_and_after_the_attach() {
 #[test]
 fn ended_by_other_signals_during_the_attach() {
     let _lock = one_at_a_time();
-    let mut counter = Counter::start(8);
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGSEGV, Signal::SIGPIPE] {
+        let mut counter = Counter::start(8);
         let mut tally = Tally::default();
-        let model = Attempt { signal, ..Attempt::new(0) };
-        at_some_stops(&mut counter, &mut tally, 8, &model, 15);
-        tally.report(signal.as_str(), counter.signals());
+        let model = Attempt { blow: Blow::Signal(signal), ..Attempt::new(0) };
+        at_some_stops(&mut counter, &mut tally, 8, &model, 20);
+        let signals = counter.finish().expect("each arrives once");
+        tally.report(&format!("8 threads, {signal}"), signals);
     }
-    counter.finish().expect("each arrives once");
 }
 
 #[test]
-fn out_of_memory_during_the_attach() {
+fn out_of_memory_before_and_during_the_attach() {
     let _lock = one_at_a_time();
     let mut counter = Counter::start(8);
     let pid = counter.pid.to_string();
-    let mut ends: BTreeMap<Phase, u64> = BTreeMap::new();
     let (mut failed, mut worked) = (0, 0);
     // From too little to start with, to enough, in KiB.
     for limit in (2_000..60_000).step_by(1_450) {
         let limits = format!("ulimit -v {limit};");
         let end = run(&["--quiet", &pid], &limits, Stdio::null(), Watch::Tracer, |_| Act::GoOn);
-        *ends.entry(end.phase).or_default() += 1;
-        if end.status == 0 { worked += 1 } else { failed += 1 }
+        if end.status == 0 {
+            worked += 1
+        } else {
+            failed += 1
+        }
         let checked = counter.check_state(false).and_then(|()| counter.check_goes_on());
         checked.unwrap_or_else(|error| panic!("with {limit} KiB ({end:?}): {error}"));
     }
+    summary(&format!("limits of memory: with {worked} there was a dump, with {failed} none"));
+    let mut tally = Tally::default();
+    let model = Attempt { blow: Blow::NoMemory, ..Attempt::new(0) };
+    let worked = at_some_stops(&mut counter, &mut tally, 8, &model, 30);
     let signals = counter.finish().expect("each arrives once");
-    summary(&format!("memory limits: {failed} failed, {worked} worked, {ends:?}; {signals} signals arrived once"));
+    tally.report(&format!("8 threads, no more memory ({worked} dumps all the same)"), signals);
     assert!(failed > 0);
 }
 

@@ -47,7 +47,9 @@ pub(crate) enum Act {
 pub(crate) struct Stop {
     /// Counted from 0.
     pub(crate) index: u64,
-    pub(crate) entry: bool,
+    /// Counted from 0 since the phase began.
+    pub(crate) index_in_phase: u64,
+    pub(crate) tool: i32,
     pub(crate) phase: Phase,
     /// Signal-delivery stops of the target that the tool has seen and not yet ended by a detach.
     pub(crate) signals_seen: usize,
@@ -73,6 +75,8 @@ struct Tool {
     phase: Phase,
     signals_seen: HashSet<u64>,
     stops: u64,
+    /// Phase of the last stop and how many stops there were since it began.
+    counted: (Phase, u64),
 }
 
 /// A shell that waits for a word and then becomes the tool. `limits` are commands for the shell.
@@ -108,6 +112,7 @@ pub(crate) fn run(
         phase: Phase::Before,
         signals_seen: HashSet::new(),
         stops: 0,
+        counted: (Phase::Before, 0),
     };
     tool.follow(decide)
 }
@@ -181,8 +186,17 @@ impl Tool {
         if self.is_watched(pid) {
             let index = self.stops;
             self.stops += 1;
-            let signals_seen = self.signals_seen.len();
-            let stop = Stop { index, entry, phase: self.phase, signals_seen };
+            if self.counted.0 != self.phase {
+                self.counted = (self.phase, 0);
+            }
+            let stop = Stop {
+                index,
+                index_in_phase: self.counted.1,
+                tool: self.leader.as_raw(),
+                phase: self.phase,
+                signals_seen: self.signals_seen.len(),
+            };
+            self.counted.1 += 1;
             if let Act::Send(signal) = decide(stop) {
                 kill(self.leader, signal).expect("the tool lives");
             }
