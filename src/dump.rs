@@ -23,7 +23,8 @@ pub struct Options {
 }
 
 /// Stops a process, copies what is needed, lets it run on, and reports. `keep` sees the snapshot as
-/// soon as the process runs again, and may change it.
+/// soon as the process runs again, and may change it. Starts over if the process starts another program
+/// between the preparation and the stop.
 ///
 /// # Errors
 /// If nothing could be collected.
@@ -33,19 +34,30 @@ pub fn live<E: From<CollectError>>(
     options: &Options,
     keep: impl FnOnce(&mut Snapshot) -> Result<(), E>,
 ) -> Result<Report, E> {
+    let store = Store::new();
+    let (mut snapshot, images) =
+        live::start_over(pid, || collect_once(pid, collect, &options.images, &store))?;
+    keep(&mut snapshot)?;
+    Ok(report(&snapshot, &images, options))
+}
+
+fn collect_once<'s>(
+    pid: Pid,
+    collect: &collect::Options,
+    options: &ImageOptions,
+    store: &'s Store,
+) -> Result<(Snapshot, Images<'s>), CollectError> {
     let prepared = live::prepare(pid, collect)?;
     let access = FileAccess::Live { root: prepared.root().to_path_buf(), proc_dir: prepared.proc_dir() };
-    let store = Store::new();
     let known: Vec<Module> = prepared.modules().to_vec();
     // Files are opened before the stop: afterwards they may be gone.
     let arch = prepared.facts().arch;
-    let mut images = Images::open(&store, arch, &known, &access, &options.images);
-    let mut snapshot = prepared.capture()?;
+    let mut images = Images::open(store, arch, &known, &access, options);
+    let snapshot = prepared.capture()?;
     let is_new = |module: &&Module| !known.iter().any(|old| old.start == module.start);
     let new: Vec<Module> = snapshot.modules.iter().filter(is_new).cloned().collect();
     images.add(&new);
-    keep(&mut snapshot)?;
-    Ok(report(&snapshot, &images, options))
+    Ok((snapshot, images))
 }
 
 /// Reports a saved snapshot. Its modules are looked for on this machine, and used if their build

@@ -6,7 +6,8 @@ use super::super::{CollectError, denied};
 use super::arena::Arena;
 use super::stacks::Ranges;
 use super::threads::{self, Listing};
-use super::tracer::{self, Catch, Copied, Plan};
+use super::tracer::{Catch, Copied, Plan};
+use super::watch::{self, Attaching};
 use super::{Prepared, cannot_read, code};
 use crate::ids::Tid;
 use crate::proc::parse_maps;
@@ -45,9 +46,9 @@ fn hold(prepared: &Prepared, listing: &Listing, all: bool) -> Catch {
         stack_bytes: prepared.options.stack_bytes,
         timeout: prepared.options.timeout,
         fingerprint: prepared.fingerprint.as_ref(),
+        attaching: Attaching::default(),
     };
-    let result = std::thread::scope(|scope| scope.spawn(|| tracer::run(&plan)).join());
-    let catch = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let catch = watch::run(&plan);
     wait_for_end(catch.tracer);
     catch
 }
@@ -70,6 +71,14 @@ fn has_nothing_in_common(prepared: &Prepared, catch: &Catch) -> bool {
     !after.is_empty() && !after.iter().any(known)
 }
 
+/// Whether no thread runs the program that was prepared for any more. In the midst of an exec threads
+/// are refused although everything is allowed.
+fn is_replaced(prepared: &Prepared) -> bool {
+    let Some(fingerprint) = &prepared.fingerprint else { return false };
+    let tids = prepared.leader.list_tasks().unwrap_or_default();
+    !tids.into_iter().any(|tid| fingerprint.matches(Some(tid)))
+}
+
 /// Whether there is anything to show.
 fn check(prepared: &Prepared, catch: &Catch) -> Result<(), CollectError> {
     let pid = prepared.pid;
@@ -81,6 +90,7 @@ fn check(prepared: &Prepared, catch: &Catch) -> Result<(), CollectError> {
     }
     match catch.refused.first() {
         None => Err(CollectError::Exited { pid }),
+        Some(_) if is_replaced(prepared) => Err(CollectError::Executed { pid }),
         Some(&(tid, _)) => match denied::tracer(&prepared.leader, Some(tid)) {
             Some(tracer) => Err(CollectError::AlreadyTraced { pid, tracer: Some(tracer) }),
             None => Err(denied::refused(pid, &prepared.leader)),

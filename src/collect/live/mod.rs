@@ -1,5 +1,6 @@
 //! Collecting from a running process: everything that can be read before is read before, then all
 //! threads are stopped, their registers and stacks copied, and the process released.
+mod again;
 mod arena;
 mod assemble;
 mod code;
@@ -8,8 +9,11 @@ mod hold;
 mod stacks;
 mod threads;
 mod tracer;
+mod watch;
 
 use std::path::{Path, PathBuf};
+
+pub use again::start_over;
 
 use super::denied::{self, is_gone, is_refusal};
 use super::error::io_error;

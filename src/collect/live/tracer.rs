@@ -8,6 +8,7 @@ use super::arena::Arena;
 use super::fingerprint::Fingerprint;
 use super::hold::{Hold, State};
 use super::stacks::{Ranges, StackCopier, Stacks};
+use super::watch::Attaching;
 use crate::ids::{Pid, Tid};
 use crate::proc::ProcDir;
 use crate::snapshot::Mapping;
@@ -32,6 +33,8 @@ pub(super) struct Plan<'a> {
     pub(super) stack_bytes: Option<u64>,
     pub(super) timeout: Duration,
     pub(super) fingerprint: Option<&'a Fingerprint>,
+    /// Tells the thread that waits whether this one blocks.
+    pub(super) attaching: Attaching,
 }
 
 /// What a stopped thread held.
@@ -68,7 +71,7 @@ pub(super) struct Catch {
 /// so that has to end next.
 pub(super) fn run(plan: &Plan<'_>) -> Catch {
     let mut copier = StackCopier::new(plan.tids.len(), plan.ranges, plan.stack_bytes);
-    let mut hold = Hold::new(plan.pid, plan.dir, plan.tids.len());
+    let mut hold = Hold::new(plan.pid, plan.dir, &plan.attaching, plan.tids.len());
     thread::hurry();
     hold.seize(plan.tids);
     let members = plan.dir.list_tasks().unwrap_or_default();
