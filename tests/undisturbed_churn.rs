@@ -134,6 +134,30 @@ fn exec_in_a_loop_gives_a_dump_or_a_clear_message() {
 }
 
 #[test]
+fn exec_among_many_threads_never_blocks_the_attach() {
+    let _lock = one_at_a_time();
+    let mut command = Command::new(build("late_exec"));
+    let running = Running::start(command.arg("500"));
+    let pid = running.pid();
+    let count = number("THREADDUMP_CHURN_ATTACHES", 1000) / 5;
+    let (mut failed, mut longest) = (0, Duration::ZERO);
+    for index in 0..count {
+        let begin = Instant::now();
+        let (status, text) = run_tool(pid);
+        longest = longest.max(begin.elapsed());
+        let is_clear = text.contains("started another program") || text.contains("ended while");
+        assert!(matches!(status, 0 | 1) || is_clear, "{index}: status {status}: {text}");
+        failed += u64::from(status == 2);
+        check_released(pid, false).unwrap_or_else(|error| panic!("{index}: {error}"));
+    }
+    let dumps = count - failed;
+    summary(&format!(
+        "exec among 500 threads: {count} attaches, {dumps} dumps, {failed} clear messages, the longest {longest:.1?}"
+    ));
+    assert!(dumps > 0);
+}
+
+#[test]
 fn exit_during_the_attach_keeps_its_status() {
     let _lock = one_at_a_time();
     let count = number("THREADDUMP_CHURN_ATTACHES", 1000) / 5;

@@ -1,6 +1,6 @@
 /* A thread calls exec while many others are there: the attach then meets a process in which everything
- * waits for everything. The argument is
- * the number of threads. */
+ * waits for everything. The argument is the number of
+ * threads. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>

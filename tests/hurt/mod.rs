@@ -6,7 +6,7 @@ pub(crate) mod counter;
 pub(crate) mod tool;
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -83,6 +83,20 @@ pub(crate) struct Running(pub(crate) Child);
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Running {
         Running(command.process_group(0).stdin(Stdio::null()).spawn().expect("the program starts"))
+    }
+
+    /// The same, with pipes as its standard input and output.
+    pub(crate) fn start_with_pipes(command: &mut Command) -> Running {
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        Running(command.spawn().expect("the program starts"))
+    }
+
+    /// Writes a line to its standard input, and gives the next lines of its standard output.
+    pub(crate) fn ask(&mut self, lines: usize) -> Vec<String> {
+        let input = self.0.stdin.as_mut().expect("it is piped");
+        input.write_all(b"end\n").expect("it reads");
+        let output = BufReader::new(self.0.stdout.take().expect("it is piped"));
+        output.lines().take(lines).map(|line| line.expect("it writes text")).collect()
     }
 
     pub(crate) fn pid(&self) -> i32 {

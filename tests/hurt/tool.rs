@@ -89,6 +89,7 @@ fn start(tool: &Path, arguments: &[&str], limits: &str, output: Stdio) -> Child 
 }
 
 /// Runs the tool and asks `decide` at each stop of a watched thread. Gives back when it has ended.
+#[allow(clippy::zombie_processes, reason = "it is waited for as its tracer does")]
 pub(crate) fn run(
     arguments: &[&str],
     limits: &str,
