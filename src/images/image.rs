@@ -10,8 +10,8 @@ use threaddump_dwarf::{EhSections, gimli};
 use super::Slice;
 use super::elf::{Layout, PF_X};
 use super::find::{Finder, Opened};
-use super::notes;
 use super::sections::Contents;
+use super::{notes, plt};
 use crate::snapshot::{Module, ModuleImage, Problem};
 use crate::sys::mapping::FileMapping;
 
@@ -136,6 +136,12 @@ impl<'s> Image<'s> {
         let Some(contents) = &self.contents else { return Vec::new() };
         let full = contents.symtab().or_else(|| self.debug_contents()?.symtab());
         full.into_iter().chain(contents.dynsym(self.bias.unwrap_or(0))).collect()
+    }
+
+    /// The function that a stub of the procedure linkage table calls, and the file address of the
+    /// stub, if `address` (file address) is in one.
+    pub fn plt_target(&self, address: u64) -> Option<(&'s [u8], u64)> {
+        plt::target(&self.contents.as_ref()?.elf, address)
     }
 
     /// The DWARF of the file, else of its debug file. `None` if there is none.

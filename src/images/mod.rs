@@ -10,6 +10,7 @@ mod image;
 mod inflate;
 mod inspect;
 mod notes;
+mod plt;
 mod sections;
 mod store;
 

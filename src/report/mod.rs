@@ -6,6 +6,8 @@ pub mod escape;
 pub mod json;
 mod model;
 pub mod style;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 pub use build::{ReportOptions, build};

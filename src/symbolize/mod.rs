@@ -145,6 +145,11 @@ impl<'i, 's> Symbolizer<'i, 's> {
             }
             open = unknown;
         }
+        for (address, lookup) in open {
+            let Some((name, start)) = image.plt_target(address) else { continue };
+            let raw = format!("{}@plt", display_name(&String::from_utf8_lossy(name)));
+            self.symbols.insert(lookup, Some(Symbol { raw, start }));
+        }
     }
 
     fn symbol(&mut self, image: &Image<'s>, lookup: u64) -> Option<Symbol> {

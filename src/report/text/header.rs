@@ -49,6 +49,9 @@ fn line(label: &str, text: impl std::fmt::Display, style: &Style, out: &mut dyn 
 
 /// Arguments as one would type them, nearly: quotes show where one ends.
 fn command_line(arguments: &[String]) -> String {
+    // A program that writes a title over its arguments leaves many empty ones behind.
+    let used = arguments.iter().rposition(|argument| !argument.is_empty()).map_or(0, |last| last + 1);
+    let arguments = if arguments.len() - used > 1 { &arguments[..used] } else { arguments };
     let quoted = arguments.iter().map(|argument| {
         let plain = !argument.is_empty() && !argument.contains([' ', '\'', '"']);
         if plain || arguments.len() == 1 {
@@ -137,4 +140,28 @@ fn problems(problems: &[Problem], style: &Style, out: &mut dyn Write) -> io::Res
 /// One problem, as it is shown for a process and for a thread.
 pub(super) fn problem_line(problem: &Problem, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "  {} {}", style.paint(Role::Warning, "note:"), style.text(&problem.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(arguments: &[&str]) -> String {
+        command_line(&arguments.iter().map(|&argument| argument.to_owned()).collect::<Vec<String>>())
+    }
+
+    #[test]
+    fn arguments_are_quoted_where_that_tells_them_apart() {
+        assert_eq!(line(&["sh", "-c", "a b", "", "it's"]), "sh -c 'a b' '' 'it'\\''s'");
+        assert_eq!(line(&["nginx: worker process"]), "nginx: worker process");
+        assert_eq!(line(&["redis-server *:6379", "", "", ""]), "redis-server *:6379");
+        assert_eq!(line(&[]), "");
+    }
+
+    #[test]
+    fn a_long_command_line_is_cut() {
+        let long = "x".repeat(1 << 20);
+        assert_eq!(line(&[&long, &long]).chars().count(), COMMAND + 1);
+        assert_eq!(line(&["y"; 10_000]).chars().count(), COMMAND + 1);
+    }
 }
