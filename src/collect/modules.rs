@@ -83,7 +83,10 @@ impl<'a> Finder<'a> {
         let inside = mappings[first..].iter().take_while(|other| other.start < end).take(MAX_MEMBERS);
         // Code may have been moved to anonymous memory (huge pages): it still is this module's.
         let members: Vec<&Mapping> = inside
-            .filter(|other| same_file(other, mapping) || (other.inode == 0 && other.permissions.execute))
+            .filter(|other| {
+                (same_file(other, mapping) && elf::is_loaded_at(&segments, bias, other.start, other.offset))
+                    || (other.inode == 0 && other.permissions.execute)
+            })
             .collect();
         let is_code = members.iter().any(|member| member.permissions.execute);
         is_code.then_some(Candidate { mapping, members, segments, bias })
