@@ -17,6 +17,9 @@ use super::{notes, plt};
 use crate::snapshot::{Module, ModuleImage, Problem};
 use crate::sys::mapping::FileMapping;
 
+/// Longest `_start`, in bytes; that of glibc's dynamic linker has 61.
+const ENTRY: u64 = 64;
+
 /// A module of the process together with the contents of its ELF file.
 ///
 /// Opening one costs a mapping and a look at its headers; everything else is read when it is first
@@ -94,6 +97,14 @@ impl<'s> Image<'s> {
     /// The file address of a process address.
     pub fn file_address(&self, process_address: u64) -> Option<u64> {
         Some(process_address.wrapping_sub(self.bias?))
+    }
+
+    /// Whether the kernel starts programs here or at most some dozen bytes before: in `_start` of a
+    /// program or of the dynamic linker, which nothing calls.
+    pub fn is_entry(&self, process_address: u64) -> bool {
+        let entry = self.contents.as_ref().map_or(0, |contents| contents.elf.entry);
+        let after = self.file_address(process_address).and_then(|address| address.checked_sub(entry));
+        entry != 0 && after.is_some_and(|after| after < ENTRY)
     }
 
     /// The separate debug file in use, as the target names it. Known once something was looked up
