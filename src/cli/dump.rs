@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::Exit;
 use super::args::DumpArgs;
 use super::output::NewFile;
+use super::progress::Progress;
 use super::render::{Printer, choose};
 use super::targets;
 use crate::collect;
@@ -69,6 +70,8 @@ fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), 
     let file = path.map(|path| NewFile::create(path, Some(PRIVATE))).transpose()?;
     let mut saved = Ok(());
     let mut clock = Instant::now();
+    let _progress =
+        Progress::start(format!("dumping process {pid}"), arguments.render.quiet || arguments.render.verbose);
     let report = dump::live(pid, &options, &arguments.render.dump_options(), |snapshot| {
         arguments.render.say(|| {
             let held = snapshot.pause_ns.unwrap_or(0) / 1000;
