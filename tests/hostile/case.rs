@@ -46,7 +46,7 @@ impl Wants {
 
 fn whole(thread: &Value) -> Result<(), String> {
     let frames = stage::frames(thread);
-    let through = frames.iter().any(|frame| frame.starts_with("\"stand\""));
+    let through = frames.iter().any(|frame| frame.starts_with("\"stand\"") && frame.ends_with("\"cfi\""));
     if through && thread["end"] == "root" {
         return Ok(());
     }

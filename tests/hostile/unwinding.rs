@@ -34,7 +34,7 @@ pub(crate) const CASES: &[Case] = &[
     case("cfi: two stacks that lead to each other", two_stacks, PROGRESS),
     case("cfi: rows of a stack in turn", pivot_by_registers, Wants::Anything),
     case("cfi: a million frames", |folder| stacked(folder, &Craft::new(), 0, WORDS, 1), Wants::Anything),
-    case("cfi: sixteen threads with a million frames each", many_deep, Wants::Says(&["max_frames"])),
+    case("cfi: sixteen threads with a million frames each", many_deep, Wants::Says(&["work_limit"])),
     case("expression: an endless loop", |folder| cfa_expression(folder, &[0x2f, 0xfd, 0xff]), RULES),
     case("expression: an endless loop by a condition", |folder| cfa_expression(folder, LOOP), RULES),
     case("expression: a full stack", |folder| cfa_expression(folder, &[0x30; 5000]), RULES),
@@ -45,7 +45,7 @@ pub(crate) const CASES: &[Case] = &[
     case("expression: the value at entry", |folder| cfa_expression(folder, &[0xa3, 1, 0x57]), RULES),
     case("expression: longer than its section", long_expression, Wants::Anything),
     case("expression: division by nothing", |folder| cfa_expression(folder, &[0x31, 0x30, 0x1b]), RULES),
-    case("expression: all registers loop on a million frames", register_bombs, Wants::Says(&["max_frames"])),
+    case("expression: all registers loop on a million frames", register_bombs, Wants::Says(&["work_limit"])),
     case("rows: a megabyte of instructions at each of many addresses", instruction_bomb, Wants::Anything),
     case("rows: states remembered and never restored", |folder| ruled(folder, &[0x0a; 5000]), DAMAGED),
     case("rows: rules for a thousand columns", thousand_columns, DAMAGED),
@@ -66,7 +66,9 @@ pub(crate) const CASES: &[Case] = &[
     case("eh_frame: random bytes", random, Wants::Anything),
 ];
 
-const PROGRESS: Wants = Wants::Says(&["no_progress", "unwind_rules_failed"]);
+/// A stack ends where nothing of it was copied, or where a word is no return address.
+const PROGRESS: Wants =
+    Wants::Says(&["no_progress", "unwind_rules_failed", "unreadable_stack", "bad_return_address"]);
 const RULES: Wants = Wants::Says(&["unwind_rules_failed", "damaged_unwind_info"]);
 const DAMAGED: Wants = Wants::Says(&["damaged_unwind_info", "unwind_info_too_large"]);
 /// `DW_OP_lit1; DW_OP_bra -4`
