@@ -4,6 +4,8 @@
 mod case;
 #[path = "hostile/craft.rs"]
 mod craft;
+#[path = "hostile/files.rs"]
+mod files;
 #[path = "hostile/stage.rs"]
 mod stage;
 mod support;
@@ -19,7 +21,7 @@ fn main() {
         stage::measure();
     }
     let arguments = Arguments::from_args();
-    let cases = [unwinding::CASES].into_iter().flatten();
+    let cases = [unwinding::CASES, files::CASES].into_iter().flatten();
     let trials = cases.map(|case| Trial::test(case.name, move || run(case)));
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }
