@@ -41,7 +41,25 @@ pub(super) fn refused(pid: Pid, dir: &ProcDir) -> CollectError {
         memory_opens: dir.open_file("mem").is_ok(),
         yama: yama_level(),
     };
-    CollectError::Permission { pid, reason: reason(&target, &own, &evidence) }
+    let reason = reason(&target, &own, &evidence);
+    CollectError::Permission { pid, reason: for_root(reason, &own) }
+}
+
+/// Root in a container often lacks the one capability, and is not helped by "run it as root".
+fn for_root(reason: PermissionReason, own: &Status) -> PermissionReason {
+    let without = own.cap_effective.is_some_and(|capabilities| capabilities & CAP_SYS_PTRACE == 0);
+    let is_root = own.uid.is_some_and(|[_, effective, ..]| effective == 0);
+    match reason {
+        PermissionReason::OtherUser { .. }
+        | PermissionReason::OtherGroup { .. }
+        | PermissionReason::MoreCapabilities
+        | PermissionReason::NotDumpable
+            if is_root && without =>
+        {
+            PermissionReason::NoCapability(Box::new(reason))
+        }
+        reason => reason,
+    }
 }
 
 /// What opening files of the target showed.
@@ -127,6 +145,15 @@ mod tests {
         assert_eq!(reason(&capable, &own, &CLOSED), PermissionReason::MoreCapabilities);
         assert_eq!(reason(&own, &own, &CLOSED), PermissionReason::NotDumpable);
         assert_eq!(reason(&own, &own, &NO_MEMORY), PermissionReason::Unknown);
+    }
+
+    #[test]
+    fn root_without_the_capability_is_told_so() {
+        let cause = PermissionReason::OtherUser { uid: 1000, own: 0 };
+        let wrapped = PermissionReason::NoCapability(Box::new(cause.clone()));
+        assert_eq!(for_root(cause.clone(), &user(0)), wrapped);
+        assert_eq!(for_root(cause.clone(), &user(5)), cause, "not root");
+        assert_eq!(for_root(PermissionReason::Seccomp, &user(0)), PermissionReason::Seccomp);
     }
 
     #[test]

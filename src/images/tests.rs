@@ -117,6 +117,18 @@ fn every_module_of_a_process_is_found_with_its_cfi() {
 }
 
 #[test]
+fn the_place_where_a_program_is_started_is_known() {
+    let store = Store::new();
+    let module = module_for(&ourselves());
+    let images = open(&store, &module, &live());
+    let image = images.at(module.start).unwrap();
+    let entry = u64::from_le_bytes(*image.elf_bytes().unwrap()[24..].first_chunk().unwrap());
+    let entry = image.bias().unwrap().wrapping_add(entry);
+    assert!(image.is_entry(entry) && image.is_entry(entry + 8));
+    assert!(!image.is_entry(entry - 1) && !image.is_entry(entry + 64) && !image.is_entry(module.start));
+}
+
+#[test]
 fn a_file_with_another_build_id_is_refused_with_both_values() {
     let mut module = module_for(&ourselves());
     module.build_id = Some(vec![0xab; 20]);

@@ -6,6 +6,7 @@ mod target;
 
 use std::collections::VecDeque;
 
+use threaddump_arch::Registers;
 use threaddump_dwarf::{End, How, StepError, Walker};
 
 use self::effort::{Effort, FRAME};
@@ -89,6 +90,8 @@ fn unwind(
     let end = match walker.end() {
         // Go ends the stacks of its goroutines and threads with a return address of 0.
         Some(End::BadReturnAddress(0)) if is_go(images, outermost) => End::Root,
+        // What the kernel starts has no caller, and some of it no unwind information that says so.
+        Some(End::NoUnwindInfo(pc)) if is_start(pc, registers, images) => End::Root,
         end => end.unwrap_or(End::Root),
     };
     let (frames, omitted) = kept.finish();
@@ -98,6 +101,12 @@ fn unwind(
         describe(end, thread, registers.arch())
     };
     Walk { frames, omitted, end, end_detail }
+}
+
+/// Whether the kernel put a thread there: in a new program, or where it had been made.
+fn is_start(pc: u64, registers: &Registers, images: &Images<'_>) -> bool {
+    let new_thread = registers.pc() == Some(pc) && registers.arch().is_new_thread(registers);
+    new_thread || images.at(pc).is_some_and(|image| image.is_entry(pc))
 }
 
 fn is_go(images: &Images<'_>, address: u64) -> bool {

@@ -1,3 +1,4 @@
+use super::table::{ORIG_RAX, RAX};
 use super::*;
 use crate::{Arch, CallBefore, EntryState, MAX_REGISTERS, Registers};
 
@@ -109,6 +110,17 @@ fn a_system_call_is_told_from_user_code() {
     bytes[15 * 8..][..8].copy_from_slice(&u64::MAX.to_le_bytes());
     let outside = registers_from_prstatus(&bytes).expect("right length");
     assert_eq!(system_call(&outside), None);
+}
+
+#[test]
+fn a_thread_that_has_not_run_yet_is_told_from_its_maker() {
+    let mut registers = Registers::new(Arch::X86_64);
+    assert!(!is_new_thread(&registers));
+    for (number, result, new) in [(435, 0, true), (56, 0, true), (435, 4242, false), (57, 0, false)] {
+        registers.set(ORIG_RAX, number);
+        registers.set(RAX, result);
+        assert_eq!(is_new_thread(&registers), new, "system call {number} gave {result}");
+    }
 }
 
 #[test]

@@ -141,6 +141,9 @@ fn open_process(pid: Pid) -> Result<(ProcDir, Stat, Status), CollectError> {
 /// The error for a process whose directory cannot even be opened. With `hidepid` a process of another
 /// user looks like none; sending it no signal at all tells the difference.
 fn first_error(pid: Pid, error: std::io::Error) -> CollectError {
+    if is_gone(&error) && std::fs::symlink_metadata("/proc/self").is_err() {
+        return CollectError::NoProc;
+    }
     let exists = || {
         use nix::{errno::Errno, sys::signal::kill, unistd};
         !matches!(kill(unistd::Pid::from_raw(pid.0), None), Err(Errno::ESRCH))
