@@ -1,5 +1,6 @@
 //! From a snapshot and its images to frames: pure, nothing is read from the target or the disk
 //! that is not already in one of the two.
+mod effort;
 mod tables;
 mod target;
 
@@ -8,6 +9,7 @@ use std::collections::VecDeque;
 use threaddump_arch::Registers;
 use threaddump_dwarf::{End, How, StepError, Walker};
 
+use self::effort::{Effort, FRAME};
 use self::tables::Tables;
 use self::target::ThreadTarget;
 use crate::images::Images;
@@ -50,16 +52,20 @@ pub struct Walk {
 /// The walk of every thread, in the order of the snapshot.
 pub fn unwind_all(snapshot: &Snapshot, images: &Images<'_>, options: &UnwindOptions) -> Vec<Walk> {
     let mut tables = Tables::new(snapshot, images);
+    let effort = Effort::new(snapshot.threads.len());
     let threads = snapshot.threads.iter().enumerate();
-    threads.map(|(index, thread)| unwind(snapshot, index, thread, images, &mut tables, options)).collect()
+    threads
+        .map(|(index, thread)| {
+            let mut target = ThreadTarget::new(snapshot, index, &mut tables, effort.allowance());
+            unwind(thread, images, &mut target, options)
+        })
+        .collect()
 }
 
 fn unwind(
-    snapshot: &Snapshot,
-    index: usize,
     thread: &ThreadSnapshot,
     images: &Images<'_>,
-    tables: &mut Tables<'_, '_>,
+    target: &mut ThreadTarget<'_, '_, '_>,
     options: &UnwindOptions,
 ) -> Walk {
     let nothing = |end| Walk { frames: Vec::new(), omitted: None, end, end_detail: None };
@@ -68,11 +74,16 @@ fn unwind(
         // io_uring and other kernel threads inside the process: they have no user stack.
         return nothing("kernel_worker");
     }
-    let mut target = ThreadTarget::new(snapshot, index, tables);
     let mut walker = Walker::new(registers.clone(), options.scan);
     let mut kept = BothEnds::new(options.max_frames);
     let mut outermost = 0;
-    while let Some(frame) = walker.next(&mut target) {
+    let mut count = 0_u64;
+    while let Some(frame) = walker.next(target) {
+        count += 1;
+        target.allowance().spend(FRAME);
+        if target.allowance().is_spent() {
+            break;
+        }
         outermost = frame.address.lookup();
         kept.push(RawFrame { pc: frame.address.pc, lookup: frame.address.lookup(), how: frame.how });
     }
@@ -84,7 +95,11 @@ fn unwind(
         end => end.unwrap_or(End::Root),
     };
     let (frames, omitted) = kept.finish();
-    let (end, end_detail) = describe(end, thread, registers.arch());
+    let (end, end_detail) = if target.allowance().is_spent() {
+        ("work_limit", Some(format!("the walk was given up after {count} frames: it takes too much work")))
+    } else {
+        describe(end, thread, registers.arch())
+    };
     Walk { frames, omitted, end, end_detail }
 }
 
