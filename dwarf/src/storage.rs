@@ -23,7 +23,7 @@ impl<R: Reader> EvaluationStorage<R> for Fixed {
     type Result = [Piece<R>; 1];
 }
 
-/// Working memory for evaluating call frame instructions: about 7 KiB, without heap. Make one and
+/// Working memory for evaluating call frame instructions: 9600 bytes on 64-bit machines, without heap. Make one and
 /// pass it to every lookup.
 pub struct Context(pub(crate) UnwindContext<usize, Fixed>);
 

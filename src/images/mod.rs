@@ -9,6 +9,7 @@ mod find;
 mod image;
 mod inflate;
 mod inspect;
+mod links;
 mod notes;
 mod plt;
 mod sections;
