@@ -23,7 +23,7 @@ pub struct Options {
 }
 
 /// Stops a process, copies what is needed, lets it run on, and reports. `keep` sees the snapshot as
-/// soon as the process runs again, and may change it.
+/// soon as the process runs again, and may change it; [`Images::embed`] makes it fit to be kept.
 ///
 /// # Errors
 /// If nothing could be collected.
@@ -31,7 +31,7 @@ pub fn live<E: From<CollectError>>(
     pid: Pid,
     collect: &collect::Options,
     options: &Options,
-    keep: impl FnOnce(&mut Snapshot) -> Result<(), E>,
+    keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
 ) -> Result<Report, E> {
     let prepared = live::prepare(pid, collect)?;
     let access = FileAccess::Live { root: prepared.root().to_path_buf(), proc_dir: prepared.proc_dir() };
@@ -44,7 +44,7 @@ pub fn live<E: From<CollectError>>(
     let is_new = |module: &&Module| !known.iter().any(|old| old.start == module.start);
     let new: Vec<Module> = snapshot.modules.iter().filter(is_new).cloned().collect();
     images.add(&new);
-    keep(&mut snapshot)?;
+    keep(&mut snapshot, &images)?;
     Ok(report(&snapshot, &images, options))
 }
 

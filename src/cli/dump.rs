@@ -72,7 +72,7 @@ fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), 
     let mut clock = Instant::now();
     let _progress =
         Progress::start(format!("dumping process {pid}"), arguments.render.quiet || arguments.render.verbose);
-    let report = dump::live(pid, &options, &arguments.render.dump_options(), |snapshot| {
+    let report = dump::live(pid, &options, &arguments.render.dump_options(), |snapshot, images| {
         arguments.render.say(|| {
             let held = snapshot.pause_ns.unwrap_or(0) / 1000;
             let count = snapshot.threads.len();
@@ -81,6 +81,7 @@ fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), 
         clock = Instant::now();
         choose(snapshot, threads)?;
         if let (Some(file), Some(path)) = (file, path) {
+            images.embed(snapshot);
             saved = store(snapshot, file, path);
         }
         Ok::<(), Failure>(())
