@@ -76,7 +76,11 @@ fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), 
         arguments.render.say(|| {
             let held = snapshot.pause_ns.unwrap_or(0) / 1000;
             let count = snapshot.threads.len();
-            format!("process {pid}: copied {count} threads in {:?}, held for {held} µs", clock.elapsed())
+            let plural = if count == 1 { "" } else { "s" };
+            format!(
+                "process {pid}: copied {count} thread{plural} in {:?}, held for {held} µs",
+                clock.elapsed()
+            )
         });
         clock = Instant::now();
         choose(snapshot, threads)?;

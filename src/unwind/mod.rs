@@ -98,7 +98,7 @@ fn unwind(
     let (end, end_detail) = if target.allowance().is_spent() {
         ("work_limit", Some(format!("the walk was given up after {count} frames: it takes too much work")))
     } else {
-        describe(end, thread, registers.arch())
+        describe(end, thread, registers.arch(), options)
     };
     Walk { frames, omitted, end, end_detail }
 }
@@ -117,6 +117,7 @@ fn describe(
     end: End,
     thread: &ThreadSnapshot,
     arch: threaddump_arch::Arch,
+    options: &UnwindOptions,
 ) -> (&'static str, Option<String>) {
     match end {
         End::Root => ("root", None),
@@ -131,6 +132,10 @@ fn describe(
         End::Rules(StepError::UnknownRegister(id)) => {
             let name = arch.info(id).name;
             (end.as_str(), Some(format!("the unwind rules need {name}, whose value is lost in this frame")))
+        }
+        // Where a scan was asked for it has found nothing.
+        End::NoUnwindInfo(_) if !options.scan => {
+            (end.as_str(), Some(format!("{end} (--scan searches the stack instead)")))
         }
         end => (end.as_str(), Some(end.to_string())),
     }
