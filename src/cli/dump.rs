@@ -64,6 +64,8 @@ fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), 
         timeout: arguments.timeout,
         stack_bytes: arguments.stack_bytes,
         threads: threads.clone(),
+        via: arguments.via.into(),
+        kernel: arguments.kernel,
     };
     let path = arguments.save_snapshot.as_deref();
     // Before the stop: a wrong path should cost the process nothing.
@@ -74,9 +76,12 @@ fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), 
         Progress::start(format!("dumping process {pid}"), arguments.render.quiet || arguments.render.verbose);
     let report = dump::live(pid, &options, &arguments.render.dump_options(), |snapshot| {
         arguments.render.say(|| {
-            let held = snapshot.pause_ns.unwrap_or(0) / 1000;
+            let held = match snapshot.pause_ns {
+                Some(ns) => format!("held for {} µs", ns / 1000),
+                None => "nothing was stopped".to_owned(),
+            };
             let count = snapshot.threads.len();
-            format!("process {pid}: copied {count} threads in {:?}, held for {held} µs", clock.elapsed())
+            format!("process {pid}: copied {count} threads in {:?}, {held}", clock.elapsed())
         });
         clock = Instant::now();
         choose(snapshot, threads)?;

@@ -36,6 +36,14 @@ pub fn read(tid: Tid, address: u64, buffer: &mut [u8]) -> usize {
     done
 }
 
+/// Whether the kernel lets us read the memory of a thread in this way. It decides before it looks at the
+/// address, so one at which nothing is tells.
+pub fn can_read(tid: Tid) -> bool {
+    let remote = [RemoteIoVec { base: 0, len: 1 }];
+    let result = process_vm_readv(Pid::from_raw(tid.0), &mut [IoSliceMut::new(&mut [0])], &remote);
+    matches!(result, Ok(_) | Err(nix::errno::Errno::EFAULT))
+}
+
 /// Fills in the pages from `address` on; gives their number and that of the bytes.
 fn name_pages(address: u64, wanted: usize, remote: &mut [RemoteIoVec; PAGES]) -> (usize, usize) {
     let end = address.saturating_add(wanted as u64);
@@ -72,6 +80,12 @@ mod tests {
         let mut copy = vec![0; source.len()];
         assert_eq!(read(own(), source.as_ptr() as u64, &mut copy), source.len());
         assert_eq!(copy, source);
+    }
+
+    #[test]
+    fn what_may_be_read_is_told_without_an_address() {
+        assert!(can_read(own()));
+        assert!(!can_read(Tid(i32::MAX)));
     }
 
     #[test]

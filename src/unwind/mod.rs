@@ -11,7 +11,7 @@ use self::tables::Tables;
 use self::target::ThreadTarget;
 use crate::images::Images;
 use crate::report::Omitted;
-use crate::snapshot::{Snapshot, ThreadSnapshot};
+use crate::snapshot::{Snapshot, Source, ThreadSnapshot};
 
 /// How far and by what means to unwind.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +62,14 @@ fn unwind(
     options: &UnwindOptions,
 ) -> Walk {
     let nothing = |end| Walk { frames: Vec::new(), omitted: None, end, end_detail: None };
-    let Some(registers) = &thread.registers else { return nothing("not_stopped") };
+    let Some(registers) = &thread.registers else {
+        let runs = snapshot.source == Source::Proc && thread.state == Some('R');
+        return nothing(match (thread.kernel_worker, runs) {
+            (true, _) => "kernel_worker",
+            (false, true) => "running",
+            (false, false) => "not_stopped",
+        });
+    };
     if registers.pc() == Some(0) && registers.sp() == Some(0) {
         // io_uring and other kernel threads inside the process: they have no user stack.
         return nothing("kernel_worker");
