@@ -35,7 +35,7 @@ pub(super) fn add(dir: &ProcDir, thread: &mut ThreadSnapshot) -> io::Result<()> 
     }
     match stack(dir, thread.tid) {
         Ok(frames) => thread.kernel_stack = Some(frames),
-        Err(error) if is_gone(&error) => {}
+        Err(error) if is_gone(&error) && dir.stat(Some(thread.tid)).is_err() => {}
         Err(error) => return Err(error),
     }
     Ok(())

@@ -27,6 +27,9 @@ pub(crate) fn report(value: &Value) -> Report {
 /// The same report with every name that comes from the target replaced.
 pub(crate) fn with_names(report: &Report, name: &str) -> Report {
     let mut report = report.clone();
+    let named = |text: &mut Option<String>| *text = text.take().map(|_| name.to_owned());
+    named(&mut report.fallback_reason);
+    named(&mut report.fallback_advice);
     let process = &mut report.process;
     process.name = name.to_owned();
     process.exe = Some(format!("/{name}"));
@@ -36,6 +39,8 @@ pub(crate) fn with_names(report: &Report, name: &str) -> Report {
     report.problems.iter_mut().for_each(|problem| problem.message = name.to_owned());
     for thread in &mut report.threads {
         thread.name = name.to_owned();
+        named(&mut thread.wait_channel);
+        thread.kernel_stack.iter_mut().flatten().for_each(|function| *function = name.to_owned());
         thread.end_detail = thread.end_detail.take().map(|_| name.to_owned());
         thread.problems.iter_mut().for_each(|problem| problem.message = name.to_owned());
         for frame in &mut thread.frames {

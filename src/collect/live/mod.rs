@@ -5,7 +5,7 @@ mod hold;
 mod threads;
 mod tracer;
 
-pub use super::prepare::Prepared;
+pub use super::Prepared;
 use super::{CollectError, Options, Via};
 use crate::ids::Pid;
 

@@ -36,8 +36,8 @@ pub(in super::super) struct Looker<'a> {
     dir: &'a ProcDir,
     arch: Arch,
     copier: StackCopier<'a>,
-    /// Whether the process has another tracer, so that each thread is asked for its own.
-    traced: bool,
+    /// The tracer of the process, which need not be named again for each thread.
+    tracer: Option<i32>,
 }
 
 /// Where a thread is. Two places are equal if it did not run between them.
@@ -56,12 +56,12 @@ impl<'a> Looker<'a> {
         ranges: &'a Ranges,
         stack_bytes: Option<u64>,
     ) -> Looker<'a> {
-        Looker { dir, arch, copier: StackCopier::new(0, memory, ranges, stack_bytes), traced: false }
+        Looker { dir, arch, copier: StackCopier::new(0, memory, ranges, stack_bytes), tracer: None }
     }
 
-    /// Asks each thread for its tracer, too.
-    pub(super) fn name_tracers(&mut self) {
-        self.traced = true;
+    /// Names each thread that is traced by another than this one, too.
+    pub(super) fn name_tracers(&mut self, tracer: i32) {
+        self.tracer = Some(tracer);
     }
 
     /// Completes a thread: where it is and what it waits for, its registers as far as they can be known,
@@ -79,8 +79,9 @@ impl<'a> Looker<'a> {
             thread.state = Some('R');
         }
         thread.wait_channel = kernel::wait_channel(self.dir, tid);
-        if (self.traced || thread.state == Some('t'))
+        if (self.tracer.is_some() || thread.state == Some('t'))
             && let Some((tracer, name)) = denied::tracer(self.dir, Some(tid))
+            && Some(tracer) != self.tracer
         {
             let what = format!("thread {tid} is traced by {tracer} ({name})");
             thread.problems.push(Problem::of_thread("tracer", tid, what));

@@ -71,8 +71,8 @@ fn no_stop(prepared: &mut Prepared, memory: &Memory) -> Result<Vec<ThreadSnapsho
     let ranges = Ranges::new(&prepared.mappings);
     let options = &prepared.options;
     let mut looker = Looker::new(&prepared.leader, prepared.facts.arch, memory, &ranges, options.stack_bytes);
-    if prepared.facts.tracer.is_some() {
-        looker.name_tracers();
+    if let Some((tracer, _)) = prepared.facts.tracer {
+        looker.name_tracers(tracer);
     }
     let mut kernel_error = None;
     let mut done: BTreeMap<Tid, ThreadSnapshot> = BTreeMap::new();

@@ -32,7 +32,8 @@ pub(super) fn facts(thread: &Thread) -> String {
     let waits =
         thread.wait_channel.as_ref().filter(|_| thread.frames.is_empty() || thread.state == Some('D'));
     parts.extend(waits.map(|function| format!("waits in {function}")));
-    let used = thread.cpu_ns.filter(|_| thread.frames.is_empty() && !thread.stopped);
+    // The kernel counts in ticks, of which there are few in a second.
+    let used = thread.cpu_ns.filter(|&ns| ns > 0 && thread.frames.is_empty() && !thread.stopped);
     parts.extend(used.map(|ns| format!("used {} of processor time", duration(ns))));
     parts.join(", ")
 }
