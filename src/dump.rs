@@ -23,8 +23,8 @@ pub struct Options {
 }
 
 /// Copies what is needed of a process, stopping it for that if this was asked for and is allowed, and
-/// reports. `keep` sees the snapshot as
-/// soon as the process runs again, and may change it.
+/// reports. `keep` sees the snapshot as soon as the process runs again, and may change it;
+/// [`Images::embed`] makes it fit to be kept.
 ///
 /// # Errors
 /// If nothing could be collected.
@@ -32,7 +32,7 @@ pub fn live<E: From<CollectError>>(
     pid: Pid,
     collect: &collect::Options,
     options: &Options,
-    keep: impl FnOnce(&mut Snapshot) -> Result<(), E>,
+    keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
 ) -> Result<Report, E> {
     let prepared = collect::prepare(pid, collect)?;
     let access = FileAccess::Live { root: prepared.root().to_path_buf(), proc_dir: prepared.proc_dir() };
@@ -45,7 +45,7 @@ pub fn live<E: From<CollectError>>(
     let is_new = |module: &&Module| !known.iter().any(|old| old.start == module.start);
     let new: Vec<Module> = snapshot.modules.iter().filter(is_new).cloned().collect();
     images.add(&new);
-    keep(&mut snapshot)?;
+    keep(&mut snapshot, &images)?;
     Ok(report(&snapshot, &images, options))
 }
 

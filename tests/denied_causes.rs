@@ -120,7 +120,7 @@ fn another_group() {
 fn root_without_the_capability() {
     let programs = programs!(root);
     let without = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
-    let advice = "--cap-add=SYS_PTRACE";
+    let advice = "--cap-add SYS_PTRACE";
     let own = start(Command::new(&programs.target).arg("sleep"));
     let cause = "it has capabilities that this program lacks: CAP_SYS_PTRACE";
     check_facts(&dump_by(&without, own.pid(), &[]), cause, advice);

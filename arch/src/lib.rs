@@ -233,4 +233,12 @@ impl Arch {
             Arch::X86_64 => x86_64::system_call(registers),
         }
     }
+
+    /// Whether these are the registers of a thread that has not run since it was made, as far as
+    /// they can say so: what it was given as a stack holds no caller.
+    pub fn is_new_thread(self, registers: &Registers) -> bool {
+        match self {
+            Arch::X86_64 => x86_64::is_new_thread(registers),
+        }
+    }
 }

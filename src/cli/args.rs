@@ -249,6 +249,10 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
         return Err(command.error(ErrorKind::ArgumentConflict, text));
     }
     let cli = Cli::from_arg_matches(&matches)?;
+    if cli.dump.save_snapshot.is_some() && cli.dump.save_snapshot == cli.dump.render.output {
+        let text = "--output and --save-snapshot name the same file";
+        return Err(command.error(ErrorKind::ArgumentConflict, text));
+    }
     if cli.dump.save_snapshot.is_some() && cli.dump.targets.len() > 1 {
         let text = "--save-snapshot is for one process, and several were given";
         return Err(command.error(ErrorKind::ArgumentConflict, text));

@@ -41,7 +41,27 @@ pub(super) fn refused(pid: Pid, dir: &ProcDir) -> CollectError {
 
 /// The same, whoever else traces it.
 pub(super) fn permission(pid: Pid, dir: &ProcDir) -> CollectError {
-    CollectError::Permission { pid, reason: reason(&target(dir), &own(), &Evidence::of(dir)) }
+    let own = own();
+    let reason = reason(&target(dir), &own, &Evidence::of(dir));
+    CollectError::Permission { pid, reason: for_root(reason, &own) }
+}
+
+/// Root in a container often lacks the one capability, and is not helped by "run it as root".
+fn for_root(reason: PermissionReason, own: &Status) -> PermissionReason {
+    let without = own.cap_effective.is_some_and(|capabilities| capabilities & CAP_SYS_PTRACE == 0);
+    let is_root = own.uid.is_some_and(|[_, effective, ..]| effective == 0);
+    match reason {
+        PermissionReason::OtherUser { .. }
+        | PermissionReason::OtherGroup { .. }
+        | PermissionReason::SetUser { .. }
+        | PermissionReason::MoreCapabilities { .. }
+        | PermissionReason::NotDumpable
+            if is_root && without =>
+        {
+            PermissionReason::NoCapability(Box::new(reason))
+        }
+        reason => reason,
+    }
 }
 
 /// Why the files of a process cannot be read that tell pc, sp and memory.
@@ -55,7 +75,7 @@ pub(super) fn file_reason(dir: &ProcDir) -> PermissionReason {
         {
             PermissionReason::FileMode { owner, own: me }
         }
-        _ => reason(&target(dir), &own, &evidence),
+        _ => for_root(reason(&target(dir), &own, &evidence), &own),
     }
 }
 
@@ -125,8 +145,7 @@ fn reason(target: &Status, own: &Status, evidence: &Evidence) -> PermissionReaso
     }
     let missing = target.cap_permitted.unwrap_or(0) & !own.cap_permitted.unwrap_or(0);
     if missing != 0 {
-        let own = own.uid.map_or(0, |[me, ..]| me);
-        return PermissionReason::MoreCapabilities { missing, own };
+        return PermissionReason::MoreCapabilities { missing };
     }
     if !evidence.maps_open {
         let user = target.uid.map(|[_, effective, ..]| effective);
@@ -196,7 +215,7 @@ mod tests {
         let group = Status { gid: Some([5; 4]), ..user(1000) };
         assert_eq!(reason(&group, &own, &CLOSED), PermissionReason::OtherGroup { gid: 5, own: 1000 });
         let capable = Status { cap_permitted: Some(1 << 10), ..user(1000) };
-        let more = PermissionReason::MoreCapabilities { missing: 1 << 10, own: 1000 };
+        let more = PermissionReason::MoreCapabilities { missing: 1 << 10 };
         assert_eq!(reason(&capable, &own, &CLOSED), more);
         assert_eq!(reason(&own, &own, &CLOSED), PermissionReason::NotDumpable);
         assert_eq!(reason(&own, &own, &NO_MEMORY), PermissionReason::Unknown);
@@ -230,6 +249,15 @@ mod tests {
         for map in [&b"         0       1000          1\n"[..], b"0 0 4294967295\n1 1 1\n", b"junk"] {
             assert!(!is_whole_map(map));
         }
+    }
+
+    #[test]
+    fn root_without_the_capability_is_told_so() {
+        let cause = PermissionReason::OtherUser { uid: 1000, own: 0 };
+        let wrapped = PermissionReason::NoCapability(Box::new(cause.clone()));
+        assert_eq!(for_root(cause.clone(), &user(0)), wrapped);
+        assert_eq!(for_root(cause.clone(), &user(5)), cause, "not root");
+        assert_eq!(for_root(PermissionReason::Seccomp, &user(0)), PermissionReason::Seccomp);
     }
 
     #[test]

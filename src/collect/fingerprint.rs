@@ -50,7 +50,7 @@ mod tests {
     fn a_process_has_its_own_and_keeps_it() {
         let own = Tid(std::process::id() as i32);
         let dir = ProcDir::open("/proc/self").expect("/proc is mounted");
-        let memory = Memory::open(&dir, own);
+        let memory = Memory::of(own);
         let fingerprint = Fingerprint::read(&dir, &memory).expect("every program gets one");
         assert!(fingerprint.matches(&memory, Some(own)));
         let other = Fingerprint { bytes: [0; 16], ..fingerprint };

@@ -3,7 +3,6 @@
 //! modes may forbid `/proc/PID/mem` to a program that has CAP_SYS_PTRACE and no more.
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use crate::ids::Tid;
 use crate::proc::ProcDir;
@@ -20,13 +19,12 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// By system call where that is allowed: it needs no file, and follows the thread that is named.
-    pub(super) fn open(dir: &ProcDir, via: Tid) -> Memory {
-        let file = if memory::can_read(via) { None } else { dir.open_file("mem").ok() };
-        Memory { via, file }
+    /// Of whatever program the thread runs at the time it is read.
+    pub(super) fn of(via: Tid) -> Memory {
+        Memory { via, file: None }
     }
 
-    /// By file where that is allowed, so that what is read is of one program.
+    /// By file where that is allowed, so that all that is read is of one program.
     ///
     /// # Errors
     /// If both ways are refused; the error is that of the file.
@@ -46,18 +44,10 @@ impl Memory {
 
     /// The same by way of a thread that is known to live.
     pub(super) fn read_by(&self, via: Tid, address: u64, buffer: &mut [u8]) -> usize {
-        let Some(file) = &self.file else { return memory::read(via, address, buffer) };
-        let mut done = 0;
-        while done < buffer.len() {
-            let Some(at) = address.checked_add(done as u64) else { break };
-            match file.read_at(&mut buffer[done..], at) {
-                Ok(0) => break,
-                Ok(length) => done += length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
+        match &self.file {
+            Some(file) => memory::read_from(file, address, buffer),
+            None => memory::read(via, address, buffer),
         }
-        done
     }
 
     /// The thread that is named where there is no file.
@@ -80,7 +70,7 @@ mod tests {
         let own = Tid(std::process::id() as i32);
         let dir = ProcDir::open("/proc/self").expect("/proc is mounted");
         let bytes: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
-        let ways = [Memory::open(&dir, own), Memory::bound(&dir, own).expect("our own")];
+        let ways = [Memory::of(own), Memory::bound(&dir, own).expect("our own")];
         assert!(ways[1].file.is_some());
         for memory in ways {
             let mut copy = vec![0; bytes.len()];

@@ -81,7 +81,10 @@ impl<'a> Finder<'a> {
         let inside = mappings[first..].iter().take_while(|other| other.start < end).take(MAX_MEMBERS);
         // Code may have been moved to anonymous memory (huge pages): it still is this module's.
         let members: Vec<&Mapping> = inside
-            .filter(|other| same_file(other, mapping) || (other.inode == 0 && other.permissions.execute))
+            .filter(|other| {
+                (same_file(other, mapping) && elf::is_loaded_at(&segments, bias, other.start, other.offset))
+                    || (other.inode == 0 && other.permissions.execute)
+            })
             .collect();
         let is_code = members.iter().any(|member| member.permissions.execute);
         is_code.then_some(Candidate { mapping, members, segments, bias })
@@ -107,6 +110,8 @@ impl<'a> Finder<'a> {
         if self.is_replaced(&mut module) {
             module.deleted = true;
             module.image = self.copy(&module, candidate);
+        } else if self.is_unreadable(&module) {
+            module.image = self.memory_image(module.start, module.end, &candidate.members);
         }
         module
     }
@@ -156,6 +161,11 @@ impl<'a> Finder<'a> {
             Ok(file) => !is_file(&file, module) && file_build_id(&file) != module.build_id,
             Err(error) => super::denied::is_gone(&error),
         }
+    }
+
+    /// Whether it may be run, but not read: its memory can be copied all the same.
+    fn is_unreadable(&self, module: &Module) -> bool {
+        self.open_in_root(&module.path).is_err_and(|error| super::denied::is_refusal(&error))
     }
 
     fn open_in_root(&self, path: &[u8]) -> std::io::Result<File> {

@@ -64,7 +64,7 @@ fn read(pid: Pid, options: &Options) -> Result<Prepared, CollectError> {
         return Err(CollectError::Exited { pid });
     }
     check_threads(pid, &leader, &options.threads)?;
-    let memory = Memory::open(&dir, via);
+    let memory = Memory::of(via);
     let mut finder = Finder::new(&memory, &dir);
     let modules = finder.find(&mappings, &[]);
     let problems = std::mem::take(&mut finder.problems);
@@ -166,6 +166,9 @@ fn open_process(pid: Pid) -> Result<(ProcDir, Stat, Status), CollectError> {
 /// The error for a process whose directory cannot even be opened. With `hidepid` a process of another
 /// user looks like none; sending it no signal at all tells the difference.
 fn first_error(pid: Pid, error: std::io::Error) -> CollectError {
+    if is_gone(&error) && std::fs::symlink_metadata("/proc/self").is_err() {
+        return CollectError::NoProc;
+    }
     let exists = || {
         use nix::{errno::Errno, sys::signal::kill, unistd};
         !matches!(kill(unistd::Pid::from_raw(pid.0), None), Err(Errno::ESRCH))

@@ -165,6 +165,10 @@ impl<'a> StackCopier<'a> {
     fn copy_piece(&mut self, tid: Tid, sp: u64, pointer: Option<u64>, stacks: &mut Stacks) {
         let below = sp.saturating_sub(RED_ZONE) & !7;
         let range = self.ranges.stack_at(below, pointer).or_else(|| self.ranges.stack_at(sp, pointer));
+        // A stack made after the maps were read can lie right below a known one; then it has not
+        // overflowed, and can be read.
+        let is_new = |range: &Range| sp < range.start && self.memory.read_by(tid, sp & !7, &mut [0; 8]) > 0;
+        let range = range.filter(|range| !is_new(range));
         let mut low = range.map_or(below, |range| below.max(range.start));
         let above = stacks.pieces.iter().map(|piece| piece.start).filter(|&start| start > low).min();
         let end = range.map_or(u64::MAX, |range| range.end).min(above.unwrap_or(u64::MAX));
@@ -213,7 +217,7 @@ fn thread_pointer(arch: Arch, registers: &Registers) -> Option<u64> {
 mod tests {
     use super::Kind::{Guarded, Other, Stack};
     use super::*;
-    use crate::proc::{ProcDir, parse_maps};
+    use crate::proc::parse_maps;
     use crate::snapshot::MemoryPiece;
 
     fn ranges(text: &str) -> Vec<(u64, u64, Kind)> {
@@ -249,7 +253,7 @@ mod tests {
     }
 
     fn own_memory() -> Memory {
-        Memory::open(&ProcDir::open("/proc/self").expect("/proc is mounted"), own_id())
+        Memory::of(own_id())
     }
 
     /// A piece of our own memory that plays the stack of a thread.
@@ -324,6 +328,16 @@ mod tests {
         for elsewhere in [None, Some(0x4000), Some(0x9000_0000), Some(u64::MAX)] {
             assert_eq!(end(elsewhere), Some((0x9000_0000, Guarded)));
         }
+    }
+
+    #[test]
+    fn a_new_stack_right_below_a_known_one_has_not_overflowed() {
+        let mut own = Own::new(40_000, Stack);
+        let base = own.memory.as_ptr() as u64;
+        own.ranges = Ranges(vec![Range { start: base + 20_000 * 8, end: base + 40_000 * 8, kind: Guarded }]);
+        let (sp, pieces, _) = own.copy(19_000, None);
+        assert_eq!(pieces[0].start, sp - 128);
+        own.check(&MemoryPiece { start: sp, bytes: pieces[0].bytes[128..128 + 8000].to_vec() });
     }
 
     #[test]

@@ -175,7 +175,7 @@ fn are_ordered(mut ranges: impl Iterator<Item = (u64, u64)>) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
     use threaddump_arch::{Arch, Registers};
 
@@ -221,7 +221,7 @@ pub(super) mod tests {
     }
 
     /// A snapshot with something in every field.
-    pub(in super::super) fn small() -> Snapshot {
+    pub(crate) fn small() -> Snapshot {
         let process = ProcessFacts {
             pid: Pid(42),
             ns_pid: Some(1),

@@ -106,3 +106,12 @@ pub fn system_call(registers: &Registers) -> Option<(i64, [u64; 6])> {
     }
     Some((number, arguments))
 }
+
+/// Numbers of clone(2) and clone3(2).
+const CLONES: [u64; 2] = [56, 435];
+
+/// The kernel gives a new thread the registers of its maker, but 0 as the result of the call.
+pub fn is_new_thread(registers: &Registers) -> bool {
+    let called = registers.get(ORIG_RAX).is_some_and(|number| CLONES.contains(&number));
+    called && registers.get(RAX) == Some(0)
+}
