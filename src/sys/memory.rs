@@ -43,9 +43,21 @@ pub fn read(tid: Tid, address: u64, buffer: &mut [u8]) -> usize {
     done
 }
 
+/// Whether the kernel lets us read the memory of a thread in this way. It decides before it looks at the
+/// address, so one at which nothing is tells.
+pub fn can_read(tid: Tid) -> bool {
+    let remote = [RemoteIoVec { base: 0, len: 1 }];
+    let result = process_vm_readv(Pid::from_raw(tid.0), &mut [IoSliceMut::new(&mut [0])], &remote);
+    matches!(result, Ok(_) | Err(Errno::EFAULT))
+}
+
 /// The same through `/proc/TID/mem` (proc_pid_mem(5)).
 fn read_file(tid: Tid, address: u64, buffer: &mut [u8]) -> usize {
-    let Ok(file) = File::open(format!("/proc/{tid}/mem")) else { return 0 };
+    File::open(format!("/proc/{tid}/mem")).map_or(0, |file| read_from(&file, address, buffer))
+}
+
+/// The same from such a file.
+pub fn read_from(file: &File, address: u64, buffer: &mut [u8]) -> usize {
     let mut done = 0;
     while done < buffer.len() {
         let Some(at) = address.checked_add(done as u64) else { break };
@@ -98,6 +110,12 @@ mod tests {
         copy.fill(0);
         assert_eq!(read_file(own(), source.as_ptr() as u64, &mut copy), source.len());
         assert_eq!(copy, source);
+    }
+
+    #[test]
+    fn what_may_be_read_is_told_without_an_address() {
+        assert!(can_read(own()));
+        assert!(!can_read(Tid(i32::MAX)));
     }
 
     #[test]
