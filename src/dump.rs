@@ -22,9 +22,10 @@ pub struct Options {
     pub report: ReportOptions,
 }
 
-/// Stops a process, copies what is needed, lets it run on, and reports. `keep` sees the snapshot as
-/// soon as the process runs again, and may change it. Starts over if the process starts another program
-/// between the preparation and the stop.
+/// Copies what is needed of a process, stopping it for that if this was asked for and is allowed, and
+/// reports. `keep` sees the snapshot as soon as the process runs again, and may change it;
+/// [`Images::embed`] makes it fit to be kept. Starts over if the process starts another program between
+/// the preparation and the stop.
 ///
 /// # Errors
 /// If nothing could be collected.
@@ -32,12 +33,12 @@ pub fn live<E: From<CollectError>>(
     pid: Pid,
     collect: &collect::Options,
     options: &Options,
-    keep: impl FnOnce(&mut Snapshot) -> Result<(), E>,
+    keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
 ) -> Result<Report, E> {
     let store = Store::new();
     let (mut snapshot, images) =
         live::start_over(pid, || collect_once(pid, collect, &options.images, &store))?;
-    keep(&mut snapshot)?;
+    keep(&mut snapshot, &images)?;
     Ok(report(&snapshot, &images, options))
 }
 
@@ -47,7 +48,7 @@ fn collect_once<'s>(
     options: &ImageOptions,
     store: &'s Store,
 ) -> Result<(Snapshot, Images<'s>), CollectError> {
-    let prepared = live::prepare(pid, collect)?;
+    let prepared = collect::prepare(pid, collect)?;
     let access = FileAccess::Live { root: prepared.root().to_path_buf(), proc_dir: prepared.proc_dir() };
     let known: Vec<Module> = prepared.modules().to_vec();
     // Files are opened before the stop: afterwards they may be gone.

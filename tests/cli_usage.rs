@@ -12,7 +12,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn wrong_usage_exits_with_64_and_says_why() {
-    let wrong: [&[&str]; 15] = [
+    let wrong: [&[&str]; 16] = [
         &[],
         &[""],
         &["--no-such-option", "1"],
@@ -26,6 +26,7 @@ fn wrong_usage_exits_with_64_and_says_why() {
         &["--quiet", "--verbose", "1"],
         &["0"],
         &["--save-snapshot", "/tmp/x", "1", "2"],
+        &["--save-snapshot", "/tmp/x", "--output", "/tmp/x", "1"],
         &["replay"],
         &["completions", "no-such-shell"],
     ];
@@ -110,4 +111,14 @@ fn a_file_that_is_no_snapshot_is_refused_by_name() {
     let output = threaddump(&["replay", env!("CARGO_BIN_EXE_threaddump")]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("not a snapshot"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_kernel_thread_is_named_as_what_it_is() {
+    let output = threaddump(&["kthreadd"]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = text(&output.stderr);
+    // In a container no kernel threads are to be seen.
+    let seen = std::fs::read_to_string("/proc/2/comm").is_ok_and(|name| name == "kthreadd\n");
+    assert_eq!(message.contains("is a kernel thread"), seen, "{message}");
 }

@@ -1,4 +1,6 @@
 //! From the unwind sections of a module to the row of an address.
+use core::cell::OnceCell;
+
 use gimli::{
     BaseAddresses, DebugFrame, EhFrame, EhFrameHdr, FrameDescriptionEntry, ParsedEhFrameHdr, Reader,
 };
@@ -20,6 +22,8 @@ pub struct EhCfi<R: Reader<Offset = usize>> {
     bases: BaseAddresses,
     /// Only if its search table can be used.
     header: Option<ParsedEhFrameHdr<R>>,
+    /// Whether all of the table is in order; found out when it gives no answer.
+    sorted: OnceCell<bool>,
 }
 
 /// `.debug_frame` of one module (DWARF 5, section 6.4). It has no search table.
@@ -56,7 +60,7 @@ impl<R: Reader<Offset = usize>> EhCfi<R> {
         let bytes = sections.eh_frame.clone();
         let mut section = EhFrame::from(sections.eh_frame);
         section.set_address_size(arch.pointer_size());
-        EhCfi { arch, bytes, section, bases, header }
+        EhCfi { arch, bytes, section, bases, header, sorted: OnceCell::new() }
     }
 
     /// Whether lookups search linearly unless an index is given.
@@ -94,6 +98,29 @@ impl<R: Reader<Offset = usize>> EhCfi<R> {
             Some(offset) => entry_at(&self.section, &self.bases, offset).map(Some),
             None => Err(CfiError::Damaged(gimli::Error::OffsetOutOfBounds(offset.unwrap_or(u64::MAX)))),
         }
+    }
+
+    /// Whether the search table is wrong about an address: not in order, or its row leads to another
+    /// function's entry. Worth asking where [`EhCfi::row`] gave nothing: an index may know better.
+    pub fn table_misleads(&self, address: FileAddress) -> bool {
+        let Some(header) = &self.header else { return false };
+        let Some(rows) = header.table().map(|table| table.iter(&self.bases).size_hint().0) else {
+            return false;
+        };
+        if !*self.sorted.get_or_init(|| table_is_sorted(header, &self.bases)) {
+            return true;
+        }
+        let (mut low, mut high) = (0, rows);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match table_start(header, &self.bases, middle) {
+                Some(start) if start <= address.0 => low = middle + 1,
+                _ => high = middle,
+            }
+        }
+        let before = low.checked_sub(1).and_then(|row| table_start(header, &self.bases, row));
+        let Some(start) = before else { return false };
+        !matches!(self.search(header, address), Ok(Some(entry)) if entry.initial_address() == start)
     }
 
     fn bases_start(&self) -> u64 {
@@ -182,6 +209,28 @@ fn table_is_usable<R: Reader<Offset = usize>>(
     true
 }
 
+/// The first address of the function in a row of a search table.
+fn table_start<R: Reader<Offset = usize>>(
+    header: &ParsedEhFrameHdr<R>,
+    bases: &BaseAddresses,
+    row: usize,
+) -> Option<u64> {
+    let (start, _) = header.table()?.iter(bases).nth(row).ok()??;
+    start.direct().ok()
+}
+
+fn table_is_sorted<R: Reader<Offset = usize>>(header: &ParsedEhFrameHdr<R>, bases: &BaseAddresses) -> bool {
+    let Some(table) = header.table() else { return false };
+    let (mut rows, mut last) = (table.iter(bases), 0);
+    loop {
+        match rows.next().map(|row| row.map(|(start, _)| start.direct())) {
+            Ok(None) => return true,
+            Ok(Some(Ok(start))) if last <= start => last = start,
+            _ => return false,
+        }
+    }
+}
+
 fn row_of<R, S>(
     arch: Arch,
     kind: Section,
@@ -196,13 +245,15 @@ where
     S: Frames<R>,
 {
     let Some(fde) = fde.filter(|fde| fde.contains(address.0)) else { return Ok(None) };
+    let length = fde.entry_len().saturating_add(fde.cie().entry_len());
+    context.work = context.work.saturating_add(length as u64);
     let row =
-        fde.unwind_info_for_address(section, bases, &mut context.0, address.0).map_err(
-            |error| match error {
+        fde.unwind_info_for_address(section, bases, &mut context.unwind, address.0).map_err(|error| {
+            match error {
                 gimli::Error::StackFull | gimli::Error::TooManyRegisterRules => CfiError::TooLarge,
                 error => CfiError::Damaged(error),
-            },
-        )?;
+            }
+        })?;
     let column = fde.cie().return_address_register().0;
     Row::from_gimli(arch, kind, column, fde.is_signal_trampoline(), row).map(Some)
 }

@@ -15,6 +15,8 @@ pub enum CfiError {
     ReturnColumn(u16),
     /// It computes the CFA from a register we do not record.
     CfaRegister(u16),
+    /// Its module has asked for more work than any real one.
+    Work,
 }
 
 /// Why the registers of a caller could not be computed.
@@ -66,7 +68,7 @@ impl End {
             End::UnreadableStack(_) => "unreadable_stack",
             End::NoProgress(_) => "no_progress",
             End::BadReturnAddress(_) => "bad_return_address",
-            End::Damaged(CfiError::TooLarge) => "unwind_info_too_large",
+            End::Damaged(CfiError::TooLarge | CfiError::Work) => "unwind_info_too_large",
             End::Damaged(_) => "damaged_unwind_info",
             End::Rules(StepError::UnknownRegister(_)) => "unknown_register",
             End::Rules(_) => "unwind_rules_failed",
@@ -79,6 +81,7 @@ impl fmt::Display for CfiError {
         match self {
             CfiError::Damaged(error) => write!(f, "the unwind information is damaged: {error}"),
             CfiError::TooLarge => f.write_str("the unwind information needs more rules than we hold"),
+            CfiError::Work => f.write_str("the unwind information of this module takes too much work"),
             CfiError::ReturnColumn(number) => write!(f, "column {number} is no return address register"),
             CfiError::CfaRegister(number) => {
                 write!(f, "the CFA is based on register {number}, which is not recorded")

@@ -6,7 +6,7 @@ use crate::error::StepError;
 use crate::storage::Fixed;
 
 /// Operations of one expression. glibc's longest has about 20.
-const MAX_OPERATIONS: u32 = 1000;
+const MAX_OPERATIONS: u32 = 200;
 
 /// Reads process memory: fills the whole buffer from the address, or answers `false`.
 pub trait Memory {

@@ -1,7 +1,11 @@
 //! Steps for code without unwind information. Each either has evidence or gives nothing.
+use core::borrow::Borrow;
+
 use threaddump_arch::{Arch, CallBefore, EntryState, Registers};
 
+use crate::address::CodeAddress;
 use crate::error::End;
+use crate::row::Cfa;
 use crate::walk::{How, Target};
 
 type Step = Option<(Registers, How)>;
@@ -10,6 +14,8 @@ type Step = Option<(Registers, How)>;
 /// most this many bytes before it and has not touched the stack pointer up to there. (A slot of
 /// the frame may hold an old return address, even one of a call to the same function.)
 const MAX_LEAF: usize = 256;
+/// Most bytes without rules in the middle of a function, up to the pc.
+const MAX_GAP: usize = 16;
 /// Words that a scan looks at.
 const MAX_SCAN: u64 = 0x1_0000;
 /// Larger than any context the kernel saves of general registers.
@@ -96,12 +102,27 @@ pub(crate) fn leaf<T: Target>(target: &mut T, registers: &Registers) -> Step {
             let callee = back.wrapping_add_signed(distance);
             let inside =
                 usize::try_from(pc.checked_sub(callee)?).ok().filter(|inside| *inside <= MAX_LEAF)?;
+            let known = described(target, arch, callee, pc);
             let mut code = [0; MAX_LEAF];
-            let found =
-                target.code(callee, &mut code[..inside]) == inside && !arch.may_move_sp(&code[..inside]);
+            let code = code.get_mut(known..inside)?;
+            let start = callee.checked_add(known as u64)?;
+            let found = target.code(start, code) == code.len() && !arch.may_move_sp(code);
             found.then(|| (returned(registers, back, sp.wrapping_add(size)), How::Leaf))
         }
     }
+}
+
+/// How many bytes of a function have rules that leave the return address on top of the stack, if
+/// they end just before the pc: around a system call that both makers and made return from (glibc's
+/// clone, clone3), rules that hold for both cannot be given.
+fn described<T: Target>(target: &mut T, arch: Arch, function: u64, pc: u64) -> usize {
+    let on_top = Cfa::RegisterOffset(arch.sp(), i64::from(arch.pointer_size()));
+    let last = (function..pc).rev().take(MAX_GAP).find_map(|address| {
+        let row = target.row(CodeAddress { pc: address, exact: true }).ok()??;
+        Some((row.borrow().cfa == on_top).then_some(address))
+    });
+    let length = last.flatten().map_or(0, |last| last - function + 1);
+    usize::try_from(length).unwrap_or(0)
 }
 
 /// The frame pointer leads to the caller's frame pointer and the return address.
@@ -182,4 +203,83 @@ pub(crate) fn signal_frame<T: Target>(
     }
     let interrupted = arch.registers_from_signal_context(part).ok_or(End::UnreadableStack(place))?;
     Ok((interrupted, How::Signal))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use gimli::{EndianSlice, LittleEndian};
+
+    use super::*;
+    use crate::error::CfiError;
+    use crate::row::{ExpressionRef, Row};
+
+    const CALLER: u64 = 0x40_0000;
+    const CALLEE: u64 = 0x40_0080;
+    /// mov %rcx,%r8 (the byte c8 alone would be `enter`); syscall; test %rax,%rax; ret
+    const CODE: [u8; 9] = [0x49, 0x89, 0xc8, 0x0f, 0x05, 0x48, 0x85, 0xc0, 0xc3];
+
+    /// A caller that calls a function whose rules end before its system call.
+    struct Gap(Option<Row>);
+
+    impl Target for Gap {
+        type Reader = EndianSlice<'static, LittleEndian>;
+        type Row = Rc<Row>;
+
+        fn read(&mut self, _: u64, bytes: &mut [u8]) -> bool {
+            bytes.copy_from_slice(&(CALLER + 5).to_le_bytes());
+            true
+        }
+
+        fn row(&mut self, address: CodeAddress) -> Result<Option<Rc<Row>>, CfiError> {
+            let inside = (CALLEE..CALLEE + 3).contains(&address.lookup());
+            Ok(self.0.clone().filter(|_| inside).map(Rc::new))
+        }
+
+        fn expression(&self, _: CodeAddress, _: ExpressionRef) -> Option<Self::Reader> {
+            None
+        }
+
+        fn code(&mut self, address: u64, bytes: &mut [u8]) -> usize {
+            let mut all = [0x90; 0x100];
+            all[0x10] = 0xe8;
+            all[0x11..0x15].copy_from_slice(&((CALLEE - CALLER - 5) as u32).to_le_bytes());
+            all[0x90..0x99].copy_from_slice(&CODE);
+            let start = (address + 0x10 - CALLER) as usize;
+            bytes.copy_from_slice(&all[start..start + bytes.len()]);
+            bytes.len()
+        }
+
+        fn is_executable(&self, _: u64) -> bool {
+            true
+        }
+
+        fn is_generated(&self, _: u64) -> bool {
+            false
+        }
+
+        fn region(&self, _: u64) -> Option<(u64, u64)> {
+            None
+        }
+    }
+
+    fn step(row: Option<Row>) -> Option<u64> {
+        let arch = Arch::X86_64;
+        let mut registers = Registers::new(arch);
+        registers.set(arch.pc(), CALLEE + 5);
+        registers.set(arch.sp(), 0x7000);
+        leaf(&mut Gap(row), &registers).and_then(|(caller, _)| caller.pc())
+    }
+
+    #[test]
+    fn rules_that_end_before_a_system_call_vouch_for_the_code_before_it() {
+        let arch = Arch::X86_64;
+        let mut row = Row::new(arch.pc());
+        assert_eq!(step(None), None, "the bytes alone could move the stack pointer");
+        row.cfa = Cfa::RegisterOffset(arch.sp(), 8);
+        assert_eq!(step(Some(row.clone())), Some(CALLER + 5));
+        row.cfa = Cfa::RegisterOffset(arch.sp(), 16);
+        assert_eq!(step(Some(row)), None, "something was pushed");
+    }
 }

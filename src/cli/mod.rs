@@ -3,6 +3,7 @@ mod args;
 mod dump;
 mod exit;
 mod output;
+mod progress;
 mod render;
 mod replay;
 mod targets;

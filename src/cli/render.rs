@@ -128,7 +128,11 @@ fn warn(report: &Report) {
     let (pid, all) = (report.process.pid, report.threads.len());
     let message = match report.incomplete_threads().count() {
         0 => format!("threads of process {pid} are missing"),
-        missing => format!("{missing} of {all} threads of process {pid} are incomplete"),
+        missing => {
+            let (noun, verb) =
+                (if all == 1 { "thread" } else { "threads" }, if missing == 1 { "is" } else { "are" });
+            format!("{missing} of {all} {noun} of process {pid} {verb} incomplete")
+        }
     };
     Failure::new(message).advise("the output says why").print();
 }

@@ -40,8 +40,9 @@ fn named(name: &str, all: bool, found: &mut Targets) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("cannot list the processes in /proc: {}", plain(&error))))?;
     match matches.as_slice() {
         [] => {
-            let failure = Failure::new(format!("no process is named {name}"));
-            found.failures.push(failure.advise("list processes with: ps -e"));
+            let nothing = || Failure::new(format!("no process is named {name}"));
+            let failure = find::why_none(name).map(Failure::from);
+            found.failures.push(failure.unwrap_or_else(|| nothing().advise("list processes with: ps -e")));
         }
         [_, _, ..] if !all => return Err(ambiguous(name, &matches)),
         matches => found.pids.extend(matches.iter().map(|found| found.pid)),

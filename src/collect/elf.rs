@@ -108,6 +108,17 @@ pub(super) fn load_range(segments: &[Segment], first_byte: u64) -> Option<(u64, 
     (start <= first_byte && first_byte < end).then_some((bias, start, end))
 }
 
+/// Whether a loader puts this part of the file there: the same file may be mapped again nearby as data,
+/// by a debugger or a profiler.
+pub(super) fn is_loaded_at(segments: &[Segment], bias: u64, start: u64, offset: u64) -> bool {
+    let distance = start.wrapping_sub(bias).wrapping_sub(offset);
+    let mut loads = segments.iter().filter(|segment| segment.kind == PT_LOAD);
+    loads.any(|segment| {
+        let inside = segment.offset & !4095..segment.offset.saturating_add(segment.file_size);
+        inside.contains(&offset) && segment.address.wrapping_sub(segment.offset) == distance
+    })
+}
+
 /// The build ID among the notes. `read` copies the contents of the segment given (file offset and file
 /// address) into the buffer and gives the number of bytes.
 pub(super) fn build_id(segments: &[Segment], read: &dyn Fn(u64, u64, &mut [u8]) -> usize) -> Option<Vec<u8>> {
@@ -177,6 +188,24 @@ mod tests {
         let segments = segments(&header, &|at, buffer| from_slice(&bytes, at, buffer));
         let (bias, start, end) = load_range(&segments, 0x10_0000_0000).expect("it is loaded");
         assert!(start <= 0x10_0000_0000 && end > start && bias <= 0x10_0000_0000);
+    }
+
+    #[test]
+    fn a_second_mapping_of_a_file_is_not_taken_for_the_loaded_one() {
+        let load = |offset, address| Segment {
+            kind: PT_LOAD,
+            offset,
+            address,
+            file_size: 0x1000,
+            memory_size: 0x1000,
+            align: 0x1000,
+        };
+        let segments = [load(0, 0), load(0x1000, 0x3000), load(0x2080, 0x5080)];
+        for (start, offset) in [(0x7000_0000, 0), (0x7000_3000, 0x1000), (0x7000_5000, 0x2000)] {
+            assert!(is_loaded_at(&segments, 0x7000_0000, start, offset), "{start:#x}");
+            assert!(!is_loaded_at(&segments, 0x6fff_f000, start, offset), "{start:#x} of another");
+        }
+        assert!(!is_loaded_at(&segments, 0x7000_0000, 0x7000_1000, 0), "the first page again");
     }
 
     #[test]

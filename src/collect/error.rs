@@ -2,6 +2,7 @@
 use std::fmt;
 use std::io;
 
+use super::capabilities;
 use crate::ids::{Pid, Tid};
 
 /// Why a process could not be looked at.
@@ -20,6 +21,8 @@ pub enum CollectError {
         /// The first thread asked for.
         tid: Tid,
     },
+    /// There is no `/proc` to look at.
+    NoProc,
     /// The id is that of a thread, not of a process.
     NotAProcess {
         /// The id that was given.
@@ -106,8 +109,27 @@ pub enum PermissionReason {
         /// Our real group id.
         own: u32,
     },
+    /// We started it, and it runs a set-user-ID program.
+    SetUser {
+        /// Effective or saved user id of the target.
+        uid: u32,
+        /// Our real user id.
+        own: u32,
+    },
     /// It has capabilities that we have not.
-    MoreCapabilities,
+    MoreCapabilities {
+        /// Those capabilities, as a mask.
+        missing: u64,
+    },
+    /// The files that tell memory, pc and sp may be opened by another user only.
+    FileMode {
+        /// Their owner.
+        owner: u32,
+        /// Our effective user id.
+        own: u32,
+    },
+    /// We are in a user namespace, and it is not.
+    UserNamespace,
     /// It is marked as non-dumpable: it was set-user-id, changed its user, or asked for it.
     NotDumpable,
     /// The Yama security module restricts ptrace.
@@ -117,6 +139,9 @@ pub enum PermissionReason {
     },
     /// We run under a seccomp filter that forbids ptrace.
     Seccomp,
+    /// We run as root, but without CAP_SYS_PTRACE, as containers do; the value is the cause that would
+    /// not matter with it.
+    NoCapability(Box<PermissionReason>),
     /// `/proc` is mounted so that it hides processes of others.
     HidePid,
     /// None of the above: another security module, or another user namespace.
@@ -132,13 +157,30 @@ impl fmt::Display for PermissionReason {
             PermissionReason::OtherGroup { gid, own } => {
                 write!(f, "it runs with group {gid}, this program with group {own}")
             }
-            PermissionReason::MoreCapabilities => f.write_str("it has capabilities that this program lacks"),
+            PermissionReason::SetUser { uid, own } => {
+                write!(f, "it is a set-user-ID program and runs as user {uid}, this program as user {own}")
+            }
+            PermissionReason::MoreCapabilities { missing } => {
+                write!(f, "it has capabilities that this program lacks: {}", capabilities::names(*missing))
+            }
+            PermissionReason::FileMode { owner, own } => {
+                write!(
+                    f,
+                    "its files in /proc may be read by user {owner} only, this program runs as user {own}"
+                )
+            }
+            PermissionReason::UserNamespace => {
+                f.write_str("this program runs in a user namespace, and has no rights over what is outside")
+            }
             PermissionReason::NotDumpable => {
                 f.write_str("it is non-dumpable (set-user-id, changed its user, or asked for it)")
             }
             PermissionReason::Yama { level } => write!(f, "kernel.yama.ptrace_scope is {level}"),
             PermissionReason::Seccomp => {
                 f.write_str("this program runs under a seccomp filter without ptrace")
+            }
+            PermissionReason::NoCapability(cause) => {
+                write!(f, "{cause} (root, but without CAP_SYS_PTRACE)")
             }
             PermissionReason::HidePid => f.write_str("/proc is mounted with hidepid"),
             PermissionReason::Unknown => {
@@ -149,7 +191,8 @@ impl fmt::Display for PermissionReason {
 }
 
 impl PermissionReason {
-    fn advice(&self) -> &'static str {
+    /// The next step the user can take, on one line.
+    pub fn advice(&self) -> &'static str {
         match self {
             PermissionReason::Yama { level: 3.. } => {
                 "level 3 cannot be lowered without a reboot; nobody may attach until then"
@@ -160,14 +203,22 @@ impl PermissionReason {
             PermissionReason::Seccomp => {
                 "run it outside of this sandbox or container, or allow ptrace in the container's seccomp profile"
             }
+            PermissionReason::NoCapability(_) => {
+                "run it with CAP_SYS_PTRACE (containers: --cap-add SYS_PTRACE), or outside of the container"
+            }
             PermissionReason::HidePid => "run it as root",
             PermissionReason::Unknown => {
                 "run it as root in the initial user namespace, and look for denials in the kernel log"
             }
+            PermissionReason::UserNamespace => "run it outside of the namespace (outside of the container)",
+            PermissionReason::FileMode { .. } => {
+                "use ptrace (--via auto), or run it as root or with CAP_DAC_READ_SEARCH"
+            }
             PermissionReason::OtherUser { .. }
             | PermissionReason::OtherGroup { .. }
-            | PermissionReason::MoreCapabilities
-            | PermissionReason::NotDumpable => "run it as root or with CAP_SYS_PTRACE",
+            | PermissionReason::SetUser { .. }
+            | PermissionReason::MoreCapabilities { .. }
+            | PermissionReason::NotDumpable => "run it as root (sudo) or with CAP_SYS_PTRACE",
         }
     }
 }
@@ -177,6 +228,7 @@ impl fmt::Display for CollectError {
         match self {
             CollectError::NoSuchProcess { pid } => write!(f, "no process {pid}"),
             CollectError::NoSuchThread { pid, tid } => write!(f, "process {pid} has no thread {tid}"),
+            CollectError::NoProc => f.write_str("cannot look at processes: /proc is not mounted"),
             CollectError::NotAProcess { tid, pid } => write!(f, "{tid} is a thread of process {pid}"),
             CollectError::KernelThread { pid, name } => {
                 write!(f, "process {pid} ({name}) is a kernel thread")
@@ -225,6 +277,7 @@ impl CollectError {
             CollectError::NoSuchThread { pid, .. } => {
                 return Some(format!("list its threads with: ps -L -p {pid}"));
             }
+            CollectError::NoProc => "mount it with: mount -t proc proc /proc",
             CollectError::NotAProcess { pid, .. } => return Some(format!("give the process id {pid}")),
             CollectError::KernelThread { pid, .. } => {
                 return Some(format!("its kernel stack is in /proc/{pid}/stack (root only)"));
@@ -276,6 +329,13 @@ mod tests {
             let advice = error.advice().expect("every one has a next step");
             assert!(!advice.contains('\n') && !advice.ends_with('.'), "{advice}");
         }
+    }
+
+    #[test]
+    fn root_is_not_told_to_become_root() {
+        let reason = PermissionReason::NoCapability(Box::new(PermissionReason::NotDumpable));
+        assert!(!reason.advice().contains("as root"), "{}", reason.advice());
+        assert!(reason.to_string().contains("CAP_SYS_PTRACE"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 use std::collections::HashMap;
 use std::io;
 
-use super::facts;
+use super::{CollectError, denied, facts};
 use crate::ids::Pid;
 use crate::proc::ProcDir;
 
@@ -44,6 +44,26 @@ pub fn by_name(name: &str) -> io::Result<Vec<Found>> {
     }
     found.sort_by_key(|found| found.pid);
     Ok(found)
+}
+
+/// Why [`by_name`] found nothing, where there is more to say than that.
+pub fn why_none(name: &str) -> Option<CollectError> {
+    if std::fs::symlink_metadata("/proc/self").is_err() {
+        return Some(CollectError::NoProc);
+    }
+    let entries = std::fs::read_dir("/proc").ok()?;
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).find_map(|pid| {
+        let stat = ProcDir::open(format!("/proc/{pid}")).ok()?.stat(None).ok()?;
+        if stat.name != name.as_bytes() {
+            return None;
+        }
+        let (pid, name) = (Pid(pid), name.to_owned());
+        if stat.is_kernel_thread() {
+            return Some(CollectError::KernelThread { pid, name });
+        }
+        let parent = denied::process_name(stat.ppid).map(|name| (stat.ppid, name));
+        stat.has_ended().then_some(CollectError::Zombie { pid, name, parent })
+    })
 }
 
 fn examine(pid: Pid, name: &[u8], users: &mut HashMap<u32, String>) -> Option<Found> {
@@ -114,6 +134,23 @@ mod tests {
         assert!(!pids.contains(&Pid(std::process::id() as i32)));
         assert_eq!(by_name("kthreadd").expect("listed"), []);
         assert_eq!(by_name("").expect("listed"), []);
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_named_as_the_reason() {
+        let name = "threaddumpzomb";
+        assert!(why_none(name).is_none());
+        let mut child = Command::new("sh");
+        child.args(["-c", &format!("printf {name} > /proc/self/task/$$/comm")]);
+        let child = Killed(child.spawn().expect("sh is installed"));
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while why_none(name).is_none() && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert!(
+            matches!(why_none(name), Some(CollectError::Zombie { pid: Pid(pid), .. }) if pid as u32 == child.0.id())
+        );
+        assert_eq!(by_name(name).expect("listed"), []);
     }
 
     #[test]

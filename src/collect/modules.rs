@@ -5,11 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
+use super::memory::Memory;
 use super::{elf, facts};
-use crate::ids::Tid;
 use crate::proc::ProcDir;
 use crate::snapshot::{Mapping, Module, ModuleImage, Problem};
-use crate::sys::memory;
 
 /// Longest file that is copied because its path no longer leads to it.
 const MAX_FILE_COPY: u64 = 256 << 20;
@@ -23,8 +22,7 @@ const MAX_COPIES: u64 = 1 << 30;
 /// The process whose mappings are looked at.
 #[derive(Debug)]
 pub(super) struct Finder<'a> {
-    /// A live thread, through which memory is read.
-    via: Tid,
+    memory: &'a Memory,
     dir: &'a ProcDir,
     root: Vec<u8>,
     copies_left: u64,
@@ -41,9 +39,9 @@ struct Candidate<'m> {
 }
 
 impl<'a> Finder<'a> {
-    pub(super) fn new(via: Tid, dir: &'a ProcDir) -> Finder<'a> {
+    pub(super) fn new(memory: &'a Memory, dir: &'a ProcDir) -> Finder<'a> {
         let root = dir.read_link("root").unwrap_or_default();
-        Finder { via, dir, root, copies_left: MAX_COPIES, problems: Vec::new() }
+        Finder { memory, dir, root, copies_left: MAX_COPIES, problems: Vec::new() }
     }
 
     /// The modules, by ascending address; those in `known` are left out.
@@ -72,7 +70,7 @@ impl<'a> Finder<'a> {
         let mapping = &mappings[index];
         let in_memory = |offset: u64, buffer: &mut [u8]| {
             let Some(address) = mapping.start.checked_add(offset) else { return 0 };
-            memory::read(self.via, address, buffer)
+            self.memory.read(address, buffer)
         };
         let mut bytes = [0; elf::HEADER_SIZE];
         let length = in_memory(0, &mut bytes);
@@ -83,7 +81,10 @@ impl<'a> Finder<'a> {
         let inside = mappings[first..].iter().take_while(|other| other.start < end).take(MAX_MEMBERS);
         // Code may have been moved to anonymous memory (huge pages): it still is this module's.
         let members: Vec<&Mapping> = inside
-            .filter(|other| same_file(other, mapping) || (other.inode == 0 && other.permissions.execute))
+            .filter(|other| {
+                (same_file(other, mapping) && elf::is_loaded_at(&segments, bias, other.start, other.offset))
+                    || (other.inode == 0 && other.permissions.execute)
+            })
             .collect();
         let is_code = members.iter().any(|member| member.permissions.execute);
         is_code.then_some(Candidate { mapping, members, segments, bias })
@@ -92,7 +93,7 @@ impl<'a> Finder<'a> {
     fn module(&mut self, candidate: &Candidate<'_>) -> Module {
         let mapping = candidate.mapping;
         let build_id = elf::build_id(&candidate.segments, &|_, address, buffer| {
-            memory::read(self.via, candidate.bias.wrapping_add(address), buffer)
+            self.memory.read(candidate.bias.wrapping_add(address), buffer)
         });
         let ends = candidate.members.iter().map(|member| member.end);
         let starts = candidate.members.iter().map(|member| member.start);
@@ -109,6 +110,8 @@ impl<'a> Finder<'a> {
         if self.is_replaced(&mut module) {
             module.deleted = true;
             module.image = self.copy(&module, candidate);
+        } else if self.is_unreadable(&module) {
+            module.image = self.memory_image(module.start, module.end, &candidate.members);
         }
         module
     }
@@ -160,6 +163,11 @@ impl<'a> Finder<'a> {
         }
     }
 
+    /// Whether it may be run, but not read: its memory can be copied all the same.
+    fn is_unreadable(&self, module: &Module) -> bool {
+        self.open_in_root(&module.path).is_err_and(|error| super::denied::is_refusal(&error))
+    }
+
     fn open_in_root(&self, path: &[u8]) -> std::io::Result<File> {
         let mut full = self.dir.path().join("root").into_os_string();
         full.push(std::ffi::OsStr::from_bytes(path));
@@ -204,7 +212,7 @@ impl<'a> Finder<'a> {
         let mut any = 0;
         for member in members.iter().filter(|member| member.permissions.read && member.start - start < size) {
             let range = (member.start - start) as usize..(member.end - start).min(size) as usize;
-            any += memory::read(self.via, member.start, &mut bytes[range]);
+            any += self.memory.read(member.start, &mut bytes[range]);
         }
         self.copies_left -= size;
         if any == 0 { ModuleImage::None } else { ModuleImage::Memory(bytes) }

@@ -32,6 +32,8 @@ pub(super) struct Elf<'s> {
     pub layout: Layout,
     /// Whether it is linked to fixed addresses (`ET_EXEC`).
     pub fixed: bool,
+    /// Where a program begins (file address); 0 in most libraries.
+    pub entry: u64,
     /// Program headers, in file order.
     pub segments: Vec<Segment>,
     /// Section headers, in file order; empty if there are none or they cannot be read.
@@ -115,6 +117,7 @@ impl<'s> Elf<'s> {
             bytes,
             layout,
             fixed: header.e_type(LE) == object::elf::ET_EXEC,
+            entry: header.e_entry(LE),
             segments: segments(header, bytes),
             sections: Vec::new(),
         };

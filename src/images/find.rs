@@ -15,6 +15,7 @@ use threaddump_arch::Arch;
 
 use super::FileAccess;
 use super::elf::{Elf, Layout};
+use super::links::{self, AltLink, DebugLink};
 use super::notes;
 use super::sections::Contents;
 use super::store::Store;
@@ -127,6 +128,14 @@ impl<'s> Finder<'s> {
         }
     }
 
+    /// Whether a replay on this machine would find the file of a module: not if it is in another root.
+    pub(super) fn is_here(&self, module: &Module) -> bool {
+        let file = open_regular(Path::new(OsStr::from_bytes(&module.path)));
+        let Ok(file) = file else { return false };
+        let mapped = file.metadata().is_ok_and(|meta| is_mapped_file(&meta, module));
+        mapped || (module.build_id.is_some() && self.check(&file, true, module).is_ok())
+    }
+
     fn map(&self, file: &File) -> Result<Opened<'s>, String> {
         let mapping = FileMapping::of(file).map_err(|error| error.to_string())?;
         // Parsed before it is stored: what is not used is unmapped at once.
@@ -179,6 +188,57 @@ impl<'s> Finder<'s> {
                 .or_else(|| self.debug_candidate(&on_host().ok()?, build_id))?;
             Some((opened, path))
         })
+    }
+
+    /// The separate debug file that `.gnu_debuglink` names; the reasons why files of that name were
+    /// refused go to `refused`.
+    pub(super) fn linked_debug_file(
+        &self,
+        elf: &Elf<'_>,
+        object: &Path,
+        build_id: Option<&[u8]>,
+        refused: &mut Vec<String>,
+    ) -> Option<(Opened<'s>, PathBuf)> {
+        let link = DebugLink::of(elf)?;
+        link.paths(object, &self.debug_dirs).into_iter().find_map(|path| {
+            let in_target = self.root.is_some().then(|| self.open(&path).ok()).flatten();
+            let from_host = in_target.is_none() && self.root.is_some();
+            let opened = self.map(&in_target.or_else(|| open_regular(&path).ok())?).ok()?;
+            let found = notes::build_id(&opened.contents.elf);
+            let refusal = match (build_id, found) {
+                (Some(wanted), Some(found)) if wanted == found => None,
+                (Some(wanted), Some(found)) => {
+                    Some(format!("its build ID is {}, not {}", hex(found), hex(wanted)))
+                }
+                _ if from_host => {
+                    Some("it is outside the target's root and has no build ID to check".to_owned())
+                }
+                _ => {
+                    let sum = links::checksum(opened.contents.elf.bytes);
+                    let differs = sum != link.checksum;
+                    differs.then(|| format!("its checksum is {sum:08x}, not {:08x}", link.checksum))
+                }
+            };
+            match refusal {
+                None => Some((opened, path)),
+                Some(why) => {
+                    refused.push(format!("cannot use debug file {}: {why}", path.display()));
+                    None
+                }
+            }
+        })
+    }
+
+    /// The file that a debug file shares with others (`.gnu_debugaltlink`), by its build ID.
+    pub(super) fn shared_debug_file(&self, elf: &Elf<'_>, debug_file: &Path) -> Option<Opened<'s>> {
+        let link = AltLink::of(elf)?;
+        let at_path = |path: PathBuf| {
+            let in_target = self.root.is_some().then(|| self.open(&path).ok()).flatten();
+            let in_target = in_target.and_then(|file| self.debug_candidate(&file, link.build_id));
+            in_target.or_else(|| self.debug_candidate(&open_regular(&path).ok()?, link.build_id))
+        };
+        let found = link.paths(debug_file, &self.debug_dirs).into_iter().find_map(at_path);
+        found.or_else(|| self.debug_file(link.build_id).map(|(opened, _)| opened))
     }
 
     fn debug_candidate(&self, file: &File, build_id: &[u8]) -> Option<Opened<'s>> {

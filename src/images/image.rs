@@ -1,6 +1,8 @@
 //! One module with its file.
-use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::cell::{OnceCell, RefCell};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use gimli::{EndianSlice, LittleEndian};
@@ -14,6 +16,9 @@ use super::sections::Contents;
 use super::{notes, plt};
 use crate::snapshot::{Module, ModuleImage, Problem};
 use crate::sys::mapping::FileMapping;
+
+/// Longest `_start`, in bytes; that of glibc's dynamic linker has 61.
+const ENTRY: u64 = 64;
 
 /// A module of the process together with the contents of its ELF file.
 ///
@@ -31,6 +36,8 @@ pub struct Image<'s> {
     finder: Rc<Finder<'s>>,
     eh_sections: OnceCell<Option<EhSections<Slice<'s>>>>,
     debug: OnceCell<Option<(Opened<'s>, PathBuf)>>,
+    shared_debug: OnceCell<Option<Opened<'s>>>,
+    refused: RefCell<Vec<String>>,
     failure: Option<String>,
 }
 
@@ -56,6 +63,8 @@ impl<'s> Image<'s> {
             finder: Rc::clone(finder),
             eh_sections: OnceCell::new(),
             debug: OnceCell::new(),
+            shared_debug: OnceCell::new(),
+            refused: RefCell::default(),
             failure: failure.flatten(),
         }
     }
@@ -88,6 +97,14 @@ impl<'s> Image<'s> {
     /// The file address of a process address.
     pub fn file_address(&self, process_address: u64) -> Option<u64> {
         Some(process_address.wrapping_sub(self.bias?))
+    }
+
+    /// Whether the kernel starts programs here or at most some dozen bytes before: in `_start` of a
+    /// program or of the dynamic linker, which nothing calls.
+    pub fn is_entry(&self, process_address: u64) -> bool {
+        let entry = self.contents.as_ref().map_or(0, |contents| contents.elf.entry);
+        let after = self.file_address(process_address).and_then(|address| address.checked_sub(entry));
+        entry != 0 && after.is_some_and(|after| after < ENTRY)
     }
 
     /// The separate debug file in use, as the target names it. Known once something was looked up
@@ -147,7 +164,15 @@ impl<'s> Image<'s> {
     /// The DWARF of the file, else of its debug file. `None` if there is none.
     pub fn debug_info(&self) -> Option<Result<DebugInfo<'s>, DebugInfoError>> {
         let holder = self.holder_of(".debug_info")?;
-        Some(DebugInfo::new(|name| holder.debug(name)))
+        let separate = self.debug.get().and_then(Option::as_ref).map(|(_, path)| path.as_path());
+        let path = separate.unwrap_or(Path::new(OsStr::from_bytes(&self.path)));
+        let find = || self.finder.shared_debug_file(&holder.elf, path);
+        Some(match self.shared_debug.get_or_init(find) {
+            Some(shared) => {
+                DebugInfo::with_shared(|name| holder.debug(name), |name| shared.contents.debug(name))
+            }
+            None => DebugInfo::new(|name| holder.debug(name)),
+        })
     }
 
     /// What could not be read or used so far.
@@ -165,7 +190,8 @@ impl<'s> Image<'s> {
         let debug_damaged = debug.filter(|(opened, _)| opened.mapping.damaged());
         let changed = damaged.into_iter().chain(debug_damaged.map(|(_, path)| path.display().to_string()));
         let changed = changed.map(|path| format!("{path} became shorter while it was read"));
-        let messages = refused.chain(own).chain(separate).chain(changed);
+        let links = self.refused.borrow().clone();
+        let messages = refused.chain(own).chain(separate).chain(changed).chain(links);
         messages.map(|message| Problem::new("file", message)).collect()
     }
 
@@ -179,8 +205,15 @@ impl<'s> Image<'s> {
     }
 
     fn debug_contents(&self) -> Option<&Contents<'s>> {
-        let found = self.debug.get_or_init(|| self.finder.debug_file(self.build_id()?));
-        found.as_ref().map(|(opened, _)| &opened.contents)
+        let find = || {
+            let by_id = self.build_id().and_then(|id| self.finder.debug_file(id));
+            by_id.or_else(|| {
+                let elf = &self.contents.as_ref()?.elf;
+                let path = Path::new(OsStr::from_bytes(&self.path));
+                self.finder.linked_debug_file(elf, path, self.build_id(), &mut self.refused.borrow_mut())
+            })
+        };
+        self.debug.get_or_init(find).as_ref().map(|(opened, _)| &opened.contents)
     }
 }
 

@@ -1,12 +1,15 @@
 //! From a snapshot and its images to frames: pure, nothing is read from the target or the disk
 //! that is not already in one of the two.
+mod effort;
 mod tables;
 mod target;
 
 use std::collections::VecDeque;
 
+use threaddump_arch::Registers;
 use threaddump_dwarf::{End, How, StepError, Walker};
 
+use self::effort::{Effort, FRAME};
 use self::tables::Tables;
 use self::target::ThreadTarget;
 use crate::images::Images;
@@ -49,40 +52,68 @@ pub struct Walk {
 /// The walk of every thread, in the order of the snapshot.
 pub fn unwind_all(snapshot: &Snapshot, images: &Images<'_>, options: &UnwindOptions) -> Vec<Walk> {
     let mut tables = Tables::new(snapshot, images);
+    let effort = Effort::new(snapshot.threads.len());
     let threads = snapshot.threads.iter().enumerate();
-    threads.map(|(index, thread)| unwind(snapshot, index, thread, images, &mut tables, options)).collect()
+    threads
+        .map(|(index, thread)| {
+            let mut target = ThreadTarget::new(snapshot, index, &mut tables, effort.allowance());
+            unwind(thread, images, &mut target, options)
+        })
+        .collect()
 }
 
 fn unwind(
-    snapshot: &Snapshot,
-    index: usize,
     thread: &ThreadSnapshot,
     images: &Images<'_>,
-    tables: &mut Tables<'_, '_>,
+    target: &mut ThreadTarget<'_, '_, '_>,
     options: &UnwindOptions,
 ) -> Walk {
     let nothing = |end| Walk { frames: Vec::new(), omitted: None, end, end_detail: None };
-    let Some(registers) = &thread.registers else { return nothing("not_stopped") };
+    let Some(registers) = &thread.registers else {
+        let runs = !thread.stopped && thread.state == Some('R');
+        return nothing(match (thread.kernel_worker, runs) {
+            (true, _) => "kernel_worker",
+            (false, true) => "running",
+            (false, false) => "not_stopped",
+        });
+    };
     if registers.pc() == Some(0) && registers.sp() == Some(0) {
         // io_uring and other kernel threads inside the process: they have no user stack.
         return nothing("kernel_worker");
     }
-    let mut target = ThreadTarget::new(snapshot, index, tables);
     let mut walker = Walker::new(registers.clone(), options.scan);
     let mut kept = BothEnds::new(options.max_frames);
     let mut outermost = 0;
-    while let Some(frame) = walker.next(&mut target) {
+    let mut count = 0_u64;
+    while let Some(frame) = walker.next(target) {
+        count += 1;
+        target.allowance().spend(FRAME);
+        if target.allowance().is_spent() {
+            break;
+        }
         outermost = frame.address.lookup();
         kept.push(RawFrame { pc: frame.address.pc, lookup: frame.address.lookup(), how: frame.how });
     }
     let end = match walker.end() {
         // Go ends the stacks of its goroutines and threads with a return address of 0.
         Some(End::BadReturnAddress(0)) if is_go(images, outermost) => End::Root,
+        // What the kernel starts has no caller, and some of it no unwind information that says so.
+        Some(End::NoUnwindInfo(pc)) if is_start(pc, registers, images) => End::Root,
         end => end.unwrap_or(End::Root),
     };
     let (frames, omitted) = kept.finish();
-    let (end, end_detail) = describe(end, thread, registers.arch());
+    let (end, end_detail) = if target.allowance().is_spent() {
+        ("work_limit", Some(format!("the walk was given up after {count} frames: it takes too much work")))
+    } else {
+        describe(end, thread, registers.arch(), options)
+    };
     Walk { frames, omitted, end, end_detail }
+}
+
+/// Whether the kernel put a thread there: in a new program, or where it had been made.
+fn is_start(pc: u64, registers: &Registers, images: &Images<'_>) -> bool {
+    let new_thread = registers.pc() == Some(pc) && registers.arch().is_new_thread(registers);
+    new_thread || images.at(pc).is_some_and(|image| image.is_entry(pc))
 }
 
 fn is_go(images: &Images<'_>, address: u64) -> bool {
@@ -93,6 +124,7 @@ fn describe(
     end: End,
     thread: &ThreadSnapshot,
     arch: threaddump_arch::Arch,
+    options: &UnwindOptions,
 ) -> (&'static str, Option<String>) {
     match end {
         End::Root => ("root", None),
@@ -106,7 +138,17 @@ fn describe(
         }
         End::Rules(StepError::UnknownRegister(id)) => {
             let name = arch.info(id).name;
-            (end.as_str(), Some(format!("the unwind rules need {name}, whose value is lost in this frame")))
+            let why = if thread.stopped {
+                "whose value is lost in this frame"
+            } else {
+                "which only a stop can tell"
+            };
+            let hint = if options.scan { "" } else { " (--scan searches the stack instead)" };
+            (end.as_str(), Some(format!("the unwind rules need {name}, {why}{hint}")))
+        }
+        // Where a scan was asked for it has found nothing.
+        End::NoUnwindInfo(_) if !options.scan => {
+            (end.as_str(), Some(format!("{end} (--scan searches the stack instead)")))
         }
         end => (end.as_str(), Some(end.to_string())),
     }

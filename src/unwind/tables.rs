@@ -1,16 +1,25 @@
 //! Unwind rows of all modules, found once per pc.
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use threaddump_arch::Arch;
-use threaddump_dwarf::{CfiError, Context, DebugCfi, EhCfi, ExpressionRef, FdeIndex, LoadBias, Row, Section};
+use threaddump_dwarf::{
+    CfiError, Context, DebugCfi, EhCfi, ExpressionRef, FdeIndex, FileAddress, LoadBias, Row, Section,
+};
 
 use crate::images::{Image, Images, Slice};
 use crate::snapshot::Snapshot;
 
 type Cached = Result<Option<Rc<Row>>, CfiError>;
+
+/// Bytes of unwind information that may be evaluated for one module, and for all together; a row
+/// counts as this many at least, since it is kept. A thousand rows of a real program take some
+/// 100 kB.
+const MODULE_WORK: u64 = 1 << 25;
+const ALL_WORK: u64 = 1 << 27;
+const ROW_WORK: u64 = 512;
 
 /// Rows of all modules of a snapshot, and what is needed to find them.
 pub(super) struct Tables<'i, 's> {
@@ -32,6 +41,7 @@ struct ModuleTables<'i, 's> {
     eh: OnceCell<Option<EhCfi<Slice<'s>>>>,
     eh_index: OnceCell<FdeIndex>,
     debug: OnceCell<Option<(DebugCfi<Slice<'s>>, FdeIndex)>>,
+    work: Cell<u64>,
 }
 
 impl<'i, 's> Tables<'i, 's> {
@@ -70,7 +80,7 @@ impl<'i, 's> Tables<'i, 's> {
             Entry::Vacant(unknown) => {
                 let module = find(&self.modules, lookup);
                 let found = match module {
-                    Some(module) => module.row(&mut self.context, lookup).map(|row| row.map(Rc::new)),
+                    Some(module) => module.limited_row(&mut self.context, lookup).map(|row| row.map(Rc::new)),
                     None => Ok(None),
                 };
                 unknown.insert(found).clone()
@@ -95,8 +105,8 @@ fn find<'m, 'i, 's>(modules: &'m [ModuleTables<'i, 's>], address: u64) -> Option
 impl<'i, 's> ModuleTables<'i, 's> {
     fn new(image: &'i Image<'s>, arch: Arch) -> Option<ModuleTables<'i, 's>> {
         let bias = LoadBias(image.bias()?);
-        let (eh, eh_index, debug) = Default::default();
-        Some(ModuleTables { image, arch, bias, eh, eh_index, debug })
+        let (eh, eh_index, debug, work) = Default::default();
+        Some(ModuleTables { image, arch, bias, eh, eh_index, debug, work })
     }
 
     fn eh(&self) -> Option<&EhCfi<Slice<'s>>> {
@@ -113,25 +123,37 @@ impl<'i, 's> ModuleTables<'i, 's> {
         self.debug.get_or_init(open).as_ref()
     }
 
+    fn limited_row(&self, context: &mut Context, lookup: u64) -> Result<Option<Row>, CfiError> {
+        let before = context.work();
+        if self.work.get() >= MODULE_WORK || before >= ALL_WORK {
+            return Err(CfiError::Work);
+        }
+        let row = self.row(context, lookup);
+        self.work.set(self.work.get() + (context.work() - before).max(ROW_WORK));
+        row
+    }
+
+    /// By the search table, unless there is none or it is wrong.
+    fn eh_row(&self, context: &mut Context, address: FileAddress) -> Result<Option<Row>, CfiError> {
+        let Some(eh) = self.eh() else { return Ok(None) };
+        if !eh.wants_index() {
+            let row = eh.row(context, address, None);
+            if matches!(row, Ok(Some(_))) || !eh.table_misleads(address) {
+                return row;
+            }
+        }
+        let index = self.eh_index.get_or_init(|| FdeIndex::of_eh_frame(eh));
+        index.entry(address).map_or(Ok(None), |entry| eh.row(context, address, Some(entry)))
+    }
+
     /// `.eh_frame` first, as it is what the program itself would use; then `.debug_frame`.
     fn row(&self, context: &mut Context, lookup: u64) -> Result<Option<Row>, CfiError> {
         let address = self.bias.to_file(lookup);
-        let mut damage = None;
-        if let Some(eh) = self.eh() {
-            let entry = if eh.wants_index() {
-                let index = self.eh_index.get_or_init(|| FdeIndex::of_eh_frame(eh));
-                index.entry(address).map(Some)
-            } else {
-                Some(None)
-            };
-            if let Some(entry) = entry {
-                match eh.row(context, address, entry) {
-                    Ok(Some(row)) => return Ok(Some(row)),
-                    Ok(None) => {}
-                    Err(error) => damage = Some(error),
-                }
-            }
-        }
+        let damage = match self.eh_row(context, address) {
+            Ok(Some(row)) => return Ok(Some(row)),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
         if let Some((debug, index)) = self.debug()
             && let Some(entry) = index.entry(address)
             && let Some(row) = debug.row(context, address, Some(entry))?

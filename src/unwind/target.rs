@@ -3,6 +3,7 @@ use std::rc::Rc;
 
 use threaddump_dwarf::{CfiError, CodeAddress, ExpressionRef, Row, Target};
 
+use super::effort::Allowance;
 use super::tables::Tables;
 use crate::images::Slice;
 use crate::snapshot::Snapshot;
@@ -12,6 +13,7 @@ pub(super) struct ThreadTarget<'t, 'i, 's> {
     snapshot: &'t Snapshot,
     memory: SnapshotMemory<'t>,
     tables: &'t mut Tables<'i, 's>,
+    allowance: Allowance<'t>,
 }
 
 impl<'t, 'i, 's> ThreadTarget<'t, 'i, 's> {
@@ -19,8 +21,14 @@ impl<'t, 'i, 's> ThreadTarget<'t, 'i, 's> {
         snapshot: &'t Snapshot,
         thread: usize,
         tables: &'t mut Tables<'i, 's>,
+        allowance: Allowance<'t>,
     ) -> ThreadTarget<'t, 'i, 's> {
-        ThreadTarget { snapshot, memory: SnapshotMemory::for_thread(snapshot, thread), tables }
+        ThreadTarget { snapshot, memory: SnapshotMemory::for_thread(snapshot, thread), tables, allowance }
+    }
+
+    /// What is left of the work this thread may make.
+    pub(super) fn allowance(&self) -> &Allowance<'t> {
+        &self.allowance
     }
 }
 
@@ -37,7 +45,8 @@ impl<'s> Target for ThreadTarget<'_, '_, 's> {
     }
 
     fn expression(&self, address: CodeAddress, place: ExpressionRef) -> Option<Slice<'s>> {
-        self.tables.expression(address.lookup(), place)
+        let bytes = self.tables.expression(address.lookup(), place)?;
+        self.allowance.spend_expression(bytes.slice()).then_some(bytes)
     }
 
     fn code(&mut self, address: u64, bytes: &mut [u8]) -> usize {

@@ -30,6 +30,8 @@ pub(crate) struct Outcome {
     llvm_agrees: usize,
     accepted: usize,
     guessed: usize,
+    /// threaddump's frames after the last one that both have.
+    beyond: usize,
     /// Those in no list.
     differences: Vec<Difference>,
     notes: Vec<String>,
@@ -93,6 +95,7 @@ impl<'a> Comparison<'a> {
         let (mine, other) = (of_dump(ours), of_gdb(theirs));
         let common = mine.iter().zip(&other).take_while(|(a, b)| a.pc == b.pc).count();
         self.outcome.frames += common;
+        self.outcome.beyond += mine.len() - common;
         for index in 0..common {
             let exact = index == 0 || other[index - 1].kind == "sigtramp" || other[index].kind == "sigtramp";
             if other[index].kind != "sigtramp" {
@@ -230,6 +233,7 @@ impl Outcome {
         self.llvm_agrees += other.llvm_agrees;
         self.accepted += other.accepted;
         self.guessed += other.guessed;
+        self.beyond += other.beyond;
         self.differences.extend(other.differences);
         self.notes.extend(other.notes);
     }
@@ -237,10 +241,11 @@ impl Outcome {
     /// Prints the summary line; an error if anything differs that is not accepted.
     pub(crate) fn finish(&self, title: &str) -> Result<(), String> {
         record::summary(&format!(
-            "{title}: {} threads, {} frames; different: {} threads, {} pcs, {} names, {} lines, {} inlines; \
-             {} where gdb is wrong and llvm-symbolizer agrees, {} where gdb guesses without CFI, {} accepted",
+            "{title}: {} threads, {} frames the same, {} more where gdb ends; different: {} threads, {} pcs, \
+             {} names, {} lines, {} inlines; gdb wrong: {} says llvm-symbolizer, {} without CFI, {} accepted",
             self.threads,
             self.frames,
+            self.beyond,
             self.count("threads"),
             self.count("pcs"),
             self.count("names"),

@@ -1,5 +1,6 @@
+use super::table::{ORIG_RAX, RAX};
 use super::*;
-use crate::{Arch, CallBefore, MAX_REGISTERS};
+use crate::{Arch, CallBefore, EntryState, MAX_REGISTERS, Registers};
 
 #[test]
 fn every_dwarf_number_leads_back_to_its_register() {
@@ -112,6 +113,35 @@ fn a_system_call_is_told_from_user_code() {
 }
 
 #[test]
+fn a_blocked_thread_has_the_registers_of_its_call_and_no_others() {
+    let call = registers_of_blocked(Some((202, [1, 2, 3, 4, 5, 6])), 0x7000, 0x1000);
+    let expected = [
+        ("rdx", 3),
+        ("rdi", 1),
+        ("rsi", 2),
+        ("rsp", 0x7000),
+        ("r8", 5),
+        ("r9", 6),
+        ("r10", 4),
+        ("rip", 0x1000),
+        ("orig_rax", 202),
+    ];
+    assert!(call.iter().map(|(_, info, value)| (info.name, value)).eq(expected));
+    assert_eq!(registers_of_blocked(None, 0x7000, 0x1000).iter().count(), 2);
+}
+
+#[test]
+fn a_thread_that_has_not_run_yet_is_told_from_its_maker() {
+    let mut registers = Registers::new(Arch::X86_64);
+    assert!(!is_new_thread(&registers));
+    for (number, result, new) in [(435, 0, true), (56, 0, true), (435, 4242, false), (57, 0, false)] {
+        registers.set(ORIG_RAX, number);
+        registers.set(RAX, result);
+        assert_eq!(is_new_thread(&registers), new, "system call {number} gave {result}");
+    }
+}
+
+#[test]
 fn code_that_moves_the_stack_pointer_is_recognised() {
     let moving: [&[u8]; 22] = [
         &[0x55],                         // push %rbp
@@ -144,4 +174,96 @@ fn code_that_moves_the_stack_pointer_is_recognised() {
     assert!(!may_move_sp(&[0xf3, 0x0f, 0x1e, 0xfa]), "endbr64");
     assert!(!may_move_sp(&[0x48, 0x8b, 0x44, 0x24, 0x08]), "mov 8(%rsp),%rax");
     assert!(!may_move_sp(&[0x48, 0x89, 0xf8, 0x48, 0x83, 0xf8, 4]), "mov %rdi,%rax; cmp $4,%rax");
+}
+
+#[test]
+fn prologues_and_epilogues_are_told_by_their_instructions() {
+    let push_mov = [0x55, 0x48, 0x89, 0xe5];
+    let cases: [(&[u8], &[u8], EntryState, &str); 10] = [
+        (&[], &push_mov, EntryState::ReturnOnTop, "push %rbp; mov %rsp,%rbp"),
+        (&[], &[0x55, 0x48, 0x8b, 0xec], EntryState::ReturnOnTop, "the other encoding"),
+        (&[], &[0xf3, 0x0f, 0x1e, 0xfa, 0x55, 0x48, 0x89, 0xe5], EntryState::ReturnOnTop, "endbr64"),
+        (&[0x90, 0x55], &push_mov[1..], EntryState::FramePointerOnTop, "after the push"),
+        (&[0x90, 0x54], &push_mov[1..], EntryState::Unknown, "after another push"),
+        (&[], &[0xc3], EntryState::ReturnOnTop, "ret"),
+        (&[], &[0xf3, 0xc3], EntryState::ReturnOnTop, "rep ret"),
+        (&[], &[0xc2, 8, 0], EntryState::ReturnOnTop, "ret $8"),
+        (&[], &[0x55], EntryState::Unknown, "push %rbp alone saves a register"),
+        (&[], &[], EntryState::Unknown, "no code"),
+    ];
+    for (before, at, state, what) in cases {
+        assert_eq!(entry_state(before, at), state, "{what}");
+    }
+}
+
+#[test]
+fn no_code_bytes_confuse_the_readers() {
+    // A small generator is enough: every length up to the longest, many values.
+    let mut state = 1_u32;
+    let mut bytes = [0u8; 24];
+    for round in 0..50_000 {
+        for byte in &mut bytes {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *byte = (state >> 24) as u8;
+        }
+        let code = &bytes[..round % 25];
+        let (before, at) = code.split_at(code.len() / 2);
+        entry_state(before, at);
+        may_move_sp(code);
+        is_signal_trampoline(code);
+        if let CallBefore::Direct(distance) = call_before(code) {
+            assert_eq!(i64::from(distance as i32), distance);
+        }
+    }
+}
+
+#[test]
+fn a_call_with_a_cut_or_foreign_form_is_none() {
+    assert_eq!(call_before(&[0xd0]), CallBefore::None, "the first byte is missing");
+    assert_eq!(call_before(&[0xfb, 0xff, 0xff, 0xff]), CallBefore::None, "a displacement alone");
+    assert_eq!(call_before(&[0xff, 0x14]), CallBefore::None, "call with its SIB byte missing");
+    assert_eq!(call_before(&[0xff, 0x18]), CallBefore::None, "a far call");
+    assert_eq!(call_before(&[0xff, 0x94, 0x24, 1, 2, 3, 4]), CallBefore::Indirect, "call *d(%rsp)");
+    assert_eq!(call_before(&[0xe8, 0, 0, 0, 0x80]), CallBefore::Direct(-0x8000_0000));
+}
+
+#[test]
+fn a_signal_frame_that_is_cut_or_implausible_is_no_frame() {
+    let base = 0x7000_0000_u64;
+    let mut stack = [0u8; 512];
+    let put = |stack: &mut [u8], word: usize, value: u64| {
+        stack[word * 8..][..8].copy_from_slice(&value.to_le_bytes());
+    };
+    put(&mut stack, 20, 0x7fff_1000);
+    put(&mut stack, 23, 0x002b_0000_0000_0033);
+    let count = |stack: &[u8], base| find_signal_frames(stack, base).count();
+    assert_eq!(count(&stack, base), 1, "a frame without floating point state");
+    put(&mut stack, 28, base + 0x200_0000);
+    assert_eq!(count(&stack, base), 0, "the state is too far away");
+    put(&mut stack, 28, base - 8);
+    assert_eq!(count(&stack, base), 0, "the state is below");
+    put(&mut stack, 28, 0);
+    assert_eq!(count(&stack[..UCONTEXT_SIZE], base), 1, "the whole of the context");
+    assert_eq!(count(&stack[..UCONTEXT_SIZE - 1], base), 0, "its end is cut");
+    assert_eq!(count(&stack[8..], base), 0, "its beginning is cut");
+    assert_eq!(count(&stack, u64::MAX - 7), 1, "at the end of the address space");
+    assert_eq!(count(&[], u64::MAX), 0);
+    put(&mut stack, 20, 0);
+    assert_eq!(count(&stack, base), 0, "no stack pointer");
+}
+
+#[test]
+fn go_and_old_libraries_load_the_short_register() {
+    assert!(is_signal_trampoline(&[0xb8, 15, 0, 0, 0, 0x0f, 0x05]));
+    assert!(!is_signal_trampoline(&[0xb8, 15, 0, 0, 0, 0x0f]), "cut");
+}
+
+#[test]
+fn a_forgotten_register_has_no_value() {
+    let mut registers = Registers::new(Arch::X86_64);
+    registers.set(RSP, 0);
+    assert_eq!(registers.sp(), Some(0), "zero is a value");
+    registers.forget(RSP);
+    assert_eq!(registers.sp(), None);
+    assert_eq!(registers.iter().count(), 0);
 }

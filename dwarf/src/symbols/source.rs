@@ -15,12 +15,17 @@ const READS_PER_LOOKUP: u64 = 1 << 27;
 /// Reads that all lookups in one debug file may make together.
 const READS_PER_FILE: u64 = 1 << 30;
 
+/// Contents by section name.
+type Sections<'s> = HashMap<&'static str, &'s [u8]>;
+
 /// The DWARF of one ELF object.
 ///
 /// Where `.debug_aranges` names the unit of an address, only that unit is read. Otherwise every
 /// unit's header and first entry is, and functions and lines of the units that were asked for.
 pub struct DebugInfo<'s> {
-    sections: HashMap<&'static str, &'s [u8]>,
+    sections: Sections<'s>,
+    /// Those of the file that several debug files share.
+    shared: Option<Sections<'s>>,
     ranges: Ranges,
     /// Single units by offset; `None` for one that refers to others.
     single: HashMap<usize, Option<Units<'s>>>,
@@ -97,10 +102,27 @@ impl<'s> DebugInfo<'s> {
     /// # Errors
     ///
     /// [`DebugInfoError`] if not even the list of units can be read.
-    pub fn new(mut section: impl FnMut(&'static str) -> &'s [u8]) -> Result<DebugInfo<'s>, DebugInfoError> {
-        let sections: HashMap<_, _> = NEEDED.iter().map(|id| (id.name(), section(id.name()))).collect();
+    pub fn new(section: impl FnMut(&'static str) -> &'s [u8]) -> Result<DebugInfo<'s>, DebugInfoError> {
+        DebugInfo::open(load(section), None)
+    }
+
+    /// The same for DWARF that refers to a file it shares with others (dwz), whose sections
+    /// `shared` gives.
+    ///
+    /// # Errors
+    ///
+    /// [`DebugInfoError`] if not even the list of units can be read.
+    pub fn with_shared(
+        section: impl FnMut(&'static str) -> &'s [u8],
+        shared: impl FnMut(&'static str) -> &'s [u8],
+    ) -> Result<DebugInfo<'s>, DebugInfoError> {
+        DebugInfo::open(load(section), Some(load(shared)))
+    }
+
+    fn open(sections: Sections<'s>, shared: Option<Sections<'s>>) -> Result<DebugInfo<'s>, DebugInfoError> {
         let mut info = DebugInfo {
             sections,
+            shared,
             ranges: Ranges::default(),
             single: HashMap::new(),
             all: None,
@@ -198,11 +220,21 @@ impl<'s> DebugInfo<'s> {
         self.sections.get(id.name()).copied().unwrap_or(&[])
     }
 
+    fn shared_dwarf(&self) -> Option<Dwarf<Guarded<'s>>> {
+        let sections = self.shared.as_ref()?;
+        let contents = |id: SectionId| sections.get(id.name()).copied().unwrap_or(&[]);
+        let Ok(dwarf) = Dwarf::load(|id| Ok::<_, std::convert::Infallible>(Guarded::new(contents(id))));
+        Some(dwarf)
+    }
+
     /// DWARF with this `.debug_info`, which may be a part of the whole one.
     fn dwarf(&self, info: &'s [u8]) -> Dwarf<Guarded<'s>> {
         let contents = |id: SectionId| if id == SectionId::DebugInfo { info } else { self.section(id) };
         let load = |id| Ok::<_, std::convert::Infallible>(Guarded::new(contents(id)));
-        let Ok(dwarf) = Dwarf::load(load);
+        let Ok(mut dwarf) = Dwarf::load(load);
+        if let Some(shared) = self.shared_dwarf() {
+            dwarf.set_sup(shared);
+        }
         dwarf
     }
 
@@ -216,6 +248,10 @@ impl<'s> DebugInfo<'s> {
         };
         rest.get(..usize::try_from(length).ok()?.checked_add(header)?)
     }
+}
+
+fn load<'s>(mut section: impl FnMut(&'static str) -> &'s [u8]) -> Sections<'s> {
+    NEEDED.iter().map(|id| (id.name(), section(id.name()))).collect()
 }
 
 /// A unit read without the others; `None` if it refers to them.

@@ -194,3 +194,9 @@ fn registers_without_pc_or_sp_give_no_frame() {
         assert_eq!((frames.len(), end), (0, End::Rules(StepError::UnknownRegister(id(missing)))));
     }
 }
+
+#[test]
+fn the_working_memory_fits_the_stack_of_a_signal_handler_that_has_its_own() {
+    assert!(size_of::<crate::Context>() <= 10 * 1024, "{}", size_of::<crate::Context>());
+    assert!(size_of::<Walker>() <= 1024, "{}", size_of::<Walker>());
+}

@@ -1,0 +1,65 @@
+//! Telling whether a process still runs the program it ran before: exec keeps the process id and the
+//! start time.
+use super::memory::Memory;
+use crate::ids::Tid;
+use crate::proc::ProcDir;
+
+const AT_RANDOM: u64 = 25;
+
+/// The 16 random bytes that the kernel gives each program at its start (getauxval(3), `AT_RANDOM`), and
+/// where they are. Nothing has reason to change them, and reading them takes 2 µs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    address: u64,
+    bytes: [u8; 16],
+}
+
+impl Fingerprint {
+    /// `None` if the auxiliary vector cannot be read or has no such entry.
+    pub(super) fn read(dir: &ProcDir, memory: &Memory) -> Option<Fingerprint> {
+        let address = random_address(&dir.read("auxv").ok()?)?;
+        let bytes = read_bytes(memory, memory.via(), address)?;
+        Some(Fingerprint { address, bytes })
+    }
+
+    /// Whether the program of this thread is the same one. No thread counts as the same: it ended.
+    pub(super) fn matches(&self, memory: &Memory, via: Option<Tid>) -> bool {
+        via.is_none_or(|tid| read_bytes(memory, tid, self.address) == Some(self.bytes))
+    }
+}
+
+fn read_bytes(memory: &Memory, via: Tid, address: u64) -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    (memory.read_by(via, address, &mut bytes) == bytes.len()).then_some(bytes)
+}
+
+/// The auxiliary vector is pairs of words, type and value.
+fn random_address(auxv: &[u8]) -> Option<u64> {
+    auxv.chunks_exact(16).find_map(|pair| {
+        let kind = u64::from_le_bytes(*pair.first_chunk()?);
+        let value = u64::from_le_bytes(*pair.last_chunk()?);
+        (kind == AT_RANDOM).then_some(value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_its_own_and_keeps_it() {
+        let own = Tid(std::process::id() as i32);
+        let dir = ProcDir::open("/proc/self").expect("/proc is mounted");
+        let memory = Memory::of(own);
+        let fingerprint = Fingerprint::read(&dir, &memory).expect("every program gets one");
+        assert!(fingerprint.matches(&memory, Some(own)));
+        let other = Fingerprint { bytes: [0; 16], ..fingerprint };
+        assert!(!other.matches(&memory, Some(own)));
+    }
+
+    #[test]
+    fn broken_vectors_have_no_entry() {
+        assert_eq!(random_address(&[]), None);
+        assert_eq!(random_address(&[25; 15]), None);
+    }
+}
