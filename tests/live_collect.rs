@@ -175,7 +175,11 @@ fn only_the_threads_asked_for_are_stopped() {
 fn a_stopped_process_stays_stopped_and_continues_when_told() {
     let target = target!("threads", "3");
     target.signal("-STOP");
-    target.wait_for_state('T');
+    // Each thread stops for itself.
+    let stands = |tid: &Tid| target.dir().stat(Some(*tid)).is_ok_and(|stat| stat.state == 'T');
+    while !target.dir().list_tasks().expect("the target lives").iter().all(stands) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let snapshot = target.capture();
     assert!(snapshot.threads.iter().all(|thread| thread.registers.is_some() && thread.state == Some('T')));
     std::thread::sleep(Duration::from_millis(20));
