@@ -1,7 +1,7 @@
 //! The whole way from a process or a saved snapshot to a report.
 use std::path::PathBuf;
 
-use crate::collect::{self, CollectError};
+use crate::collect::{self, CollectError, live};
 use crate::ids::Pid;
 use crate::images::{FileAccess, ImageOptions, Images, Store};
 use crate::report::{self, Report, ReportOptions};
@@ -24,7 +24,8 @@ pub struct Options {
 
 /// Copies what is needed of a process, stopping it for that if this was asked for and is allowed, and
 /// reports. `keep` sees the snapshot as soon as the process runs again, and may change it;
-/// [`Images::embed`] makes it fit to be kept.
+/// [`Images::embed`] makes it fit to be kept. Starts over if the process starts another program between
+/// the preparation and the stop.
 ///
 /// # Errors
 /// If nothing could be collected.
@@ -34,19 +35,30 @@ pub fn live<E: From<CollectError>>(
     options: &Options,
     keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
 ) -> Result<Report, E> {
+    let store = Store::new();
+    let (mut snapshot, images) =
+        live::start_over(pid, || collect_once(pid, collect, &options.images, &store))?;
+    keep(&mut snapshot, &images)?;
+    Ok(report(&snapshot, &images, options))
+}
+
+fn collect_once<'s>(
+    pid: Pid,
+    collect: &collect::Options,
+    options: &ImageOptions,
+    store: &'s Store,
+) -> Result<(Snapshot, Images<'s>), CollectError> {
     let prepared = collect::prepare(pid, collect)?;
     let access = FileAccess::Live { root: prepared.root().to_path_buf(), proc_dir: prepared.proc_dir() };
-    let store = Store::new();
     let known: Vec<Module> = prepared.modules().to_vec();
     // Files are opened before the stop: afterwards they may be gone.
     let arch = prepared.facts().arch;
-    let mut images = Images::open(&store, arch, &known, &access, &options.images);
-    let mut snapshot = prepared.capture()?;
+    let mut images = Images::open(store, arch, &known, &access, options);
+    let snapshot = prepared.capture()?;
     let is_new = |module: &&Module| !known.iter().any(|old| old.start == module.start);
     let new: Vec<Module> = snapshot.modules.iter().filter(is_new).cloned().collect();
     images.add(&new);
-    keep(&mut snapshot, &images)?;
-    Ok(report(&snapshot, &images, options))
+    Ok((snapshot, images))
 }
 
 /// Reports a saved snapshot. Its modules are looked for on this machine, and used if their build

@@ -9,7 +9,8 @@ use super::super::proc::Looker;
 use super::super::stacks::Ranges;
 use super::super::{CollectError, code, denied, kernel};
 use super::threads::{self, Listing};
-use super::tracer::{self, Catch, Copied, Plan};
+use super::tracer::{Catch, Copied, Plan};
+use super::watch::{self, Attaching};
 use crate::ids::Tid;
 use crate::proc::parse_maps;
 use crate::snapshot::{Mapping, Problem, Snapshot, Source, ThreadSnapshot};
@@ -52,9 +53,9 @@ fn hold(prepared: &Prepared, listing: &Listing, all: bool) -> Catch {
         timeout: prepared.options.timeout,
         fingerprint: prepared.fingerprint.as_ref(),
         memory: &prepared.memory,
+        attaching: Attaching::default(),
     };
-    let result = std::thread::scope(|scope| scope.spawn(|| tracer::run(&plan)).join());
-    let catch = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let catch = watch::run(&plan);
     wait_for_end(catch.tracer);
     catch
 }
@@ -77,6 +78,14 @@ fn has_nothing_in_common(prepared: &Prepared, catch: &Catch) -> bool {
     !after.is_empty() && !after.iter().any(known)
 }
 
+/// Whether no thread runs the program that was prepared for any more. In the midst of an exec threads
+/// are refused although everything is allowed.
+fn is_replaced(prepared: &Prepared) -> bool {
+    let Some(fingerprint) = &prepared.fingerprint else { return false };
+    let tids = prepared.leader.list_tasks().unwrap_or_default();
+    !tids.into_iter().any(|tid| fingerprint.matches(&prepared.memory, Some(tid)))
+}
+
 /// Whether there is anything to show.
 fn check(prepared: &Prepared, catch: &Catch) -> Result<(), CollectError> {
     let pid = prepared.pid;
@@ -88,6 +97,7 @@ fn check(prepared: &Prepared, catch: &Catch) -> Result<(), CollectError> {
     }
     match catch.refused.first() {
         None => Err(CollectError::Exited { pid }),
+        Some(_) if is_replaced(prepared) => Err(CollectError::Executed { pid }),
         Some(&(tid, _)) => match denied::tracer(&prepared.leader, Some(tid)) {
             Some(tracer) => Err(CollectError::AlreadyTraced { pid, tracer: Some(tracer) }),
             None => Err(denied::refused(pid, &prepared.dir)),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::super::denied::is_gone;
+use super::watch::Attaching;
 use crate::ids::{Pid, Tid};
 use crate::proc::{ProcDir, count_tasks};
 use crate::sys::{ptrace, wait};
@@ -41,6 +42,7 @@ pub(super) struct Held {
 pub(super) struct Hold<'a> {
     pid: Pid,
     dir: &'a ProcDir,
+    attaching: &'a Attaching,
     tasks: Option<File>,
     pub(super) threads: Vec<Held>,
     /// Every thread id that was tried, with the answer; ESRCH for those that had ended.
@@ -51,10 +53,10 @@ pub(super) struct Hold<'a> {
 
 impl<'a> Hold<'a> {
     /// `dir` is `/proc/PID`; `expected` threads need no allocation later.
-    pub(super) fn new(pid: Pid, dir: &'a ProcDir, expected: usize) -> Hold<'a> {
+    pub(super) fn new(pid: Pid, dir: &'a ProcDir, attaching: &'a Attaching, expected: usize) -> Hold<'a> {
         let room = expected + 64;
         let (threads, tried) = (Vec::with_capacity(room), HashMap::with_capacity(room));
-        Hold { pid, dir, tasks: dir.open_tasks().ok(), threads, tried, interrupted: 0 }
+        Hold { pid, dir, attaching, tasks: dir.open_tasks().ok(), threads, tried, interrupted: 0 }
     }
 
     /// Seizes those that were not tried yet; gives whether there were any. A seized thread goes on, but
@@ -62,15 +64,13 @@ impl<'a> Hold<'a> {
     pub(super) fn seize(&mut self, tids: &[Tid]) -> bool {
         let before = self.tried.len();
         for &tid in tids {
-            let (threads, dir) = (&mut self.threads, self.dir);
-            self.tried.entry(tid).or_insert_with(|| match ptrace::seize(tid) {
-                Ok(()) => {
+            let (threads, dir, attaching) = (&mut self.threads, self.dir, self.attaching);
+            self.tried.entry(tid).or_insert_with(|| {
+                let seized = seize(dir, attaching, tid);
+                if seized.is_ok() {
                     threads.push(Held { tid, state: State::Pending });
-                    Ok(())
                 }
-                // A thread that has ended and was not collected yet is refused in the same way.
-                Err(Errno::EPERM) if has_ended(dir, tid) => Err(Errno::ESRCH),
-                Err(error) => Err(error),
+                seized
             });
         }
         self.tried.len() > before
@@ -198,6 +198,20 @@ impl<'a> Hold<'a> {
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+/// Attaches to a thread; ESRCH for one that has ended.
+fn seize(dir: &ProcDir, attaching: &Attaching, tid: Tid) -> Result<(), Errno> {
+    let seize = || match attaching.during(|| ptrace::seize(tid)) {
+        // A thread that has ended and was not collected yet is refused in the same way.
+        Err(Errno::EPERM) if has_ended(dir, tid) => Err(Errno::ESRCH),
+        result => result,
+    };
+    match seize() {
+        // Or it was a leader that had ended, whose id has passed to the thread that called exec.
+        Err(Errno::EPERM) => seize(),
+        result => result,
     }
 }
 

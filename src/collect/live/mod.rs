@@ -1,14 +1,17 @@
 //! Collecting by ptrace: everything that can be read before is read before, then all threads are
 //! stopped, their registers and stacks copied, and the process released.
+mod again;
 mod assemble;
 mod hold;
 mod threads;
 mod tracer;
+mod watch;
 
 pub use super::Prepared;
 use super::{CollectError, Options, Via};
 use crate::ids::Pid;
 
+pub use again::start_over;
 pub(super) use assemble::capture;
 
 /// Reads everything that can be read before the stop; [`Prepared::capture`] then makes all ptrace calls

@@ -9,6 +9,7 @@ use super::super::fingerprint::Fingerprint;
 use super::super::memory::Memory;
 use super::super::stacks::{Ranges, StackCopier, Stacks};
 use super::hold::{Hold, State};
+use super::watch::Attaching;
 use crate::ids::{Pid, Tid};
 use crate::proc::ProcDir;
 use crate::snapshot::Mapping;
@@ -34,6 +35,8 @@ pub(super) struct Plan<'a> {
     pub(super) timeout: Duration,
     pub(super) fingerprint: Option<&'a Fingerprint>,
     pub(super) memory: &'a Memory,
+    /// Tells the thread that waits whether this one blocks.
+    pub(super) attaching: Attaching,
 }
 
 /// What a stopped thread held.
@@ -70,7 +73,7 @@ pub(super) struct Catch {
 /// so that has to end next.
 pub(super) fn run(plan: &Plan<'_>) -> Catch {
     let mut copier = StackCopier::new(plan.tids.len(), plan.memory, plan.ranges, plan.stack_bytes);
-    let mut hold = Hold::new(plan.pid, plan.dir, plan.tids.len());
+    let mut hold = Hold::new(plan.pid, plan.dir, &plan.attaching, plan.tids.len());
     thread::hurry();
     hold.seize(plan.tids);
     let members = plan.dir.list_tasks().unwrap_or_default();
