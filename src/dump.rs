@@ -1,7 +1,7 @@
 //! The whole way from a process or a saved snapshot to a report.
 use std::path::PathBuf;
 
-use crate::collect::{self, CollectError, live};
+use crate::collect::{self, CollectError};
 use crate::ids::Pid;
 use crate::images::{FileAccess, ImageOptions, Images, Store};
 use crate::report::{self, Report, ReportOptions};
@@ -22,8 +22,9 @@ pub struct Options {
     pub report: ReportOptions,
 }
 
-/// Stops a process, copies what is needed, lets it run on, and reports. `keep` sees the snapshot as
-/// soon as the process runs again, and may change it.
+/// Copies what is needed of a process, stopping it for that if this was asked for and is allowed, and
+/// reports. `keep` sees the snapshot as soon as the process runs again, and may change it;
+/// [`Images::embed`] makes it fit to be kept.
 ///
 /// # Errors
 /// If nothing could be collected.
@@ -31,9 +32,9 @@ pub fn live<E: From<CollectError>>(
     pid: Pid,
     collect: &collect::Options,
     options: &Options,
-    keep: impl FnOnce(&mut Snapshot) -> Result<(), E>,
+    keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
 ) -> Result<Report, E> {
-    let prepared = live::prepare(pid, collect)?;
+    let prepared = collect::prepare(pid, collect)?;
     let access = FileAccess::Live { root: prepared.root().to_path_buf(), proc_dir: prepared.proc_dir() };
     let store = Store::new();
     let known: Vec<Module> = prepared.modules().to_vec();
@@ -44,7 +45,7 @@ pub fn live<E: From<CollectError>>(
     let is_new = |module: &&Module| !known.iter().any(|old| old.start == module.start);
     let new: Vec<Module> = snapshot.modules.iter().filter(is_new).cloned().collect();
     images.add(&new);
-    keep(&mut snapshot)?;
+    keep(&mut snapshot, &images)?;
     Ok(report(&snapshot, &images, options))
 }
 

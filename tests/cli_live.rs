@@ -104,13 +104,14 @@ fn json_has_the_fields_of_the_schema() {
     for (place, fields) in [
         (
             &report,
-            "tool captured_at source fallback_reason pause_ns complete process signal modules threads problems",
+            "tool captured_at source fallback_reason fallback_advice pause_ns complete process signal modules threads problems",
         ),
         (&report["process"], "pid ns_pid ppid uid name exe cmdline arch start_time cgroup kernel tracer"),
         (&report["modules"][0], "path build_id start end bias debug_file"),
         (
             &report["threads"][0],
-            "tid index name state syscall wait registers frames omitted end end_detail problems",
+            "tid index name state syscall stopped cpu_ns wait_channel kernel_stack wait registers frames omitted \
+             end end_detail problems",
         ),
         (&report["threads"][0]["syscall"], "number name args"),
         (

@@ -91,6 +91,7 @@ fn the_json_manual_knows_every_reason_and_every_way() {
         "kernel_worker",
         "exited",
         "not_stopped",
+        "running",
         "stack_cut",
         "no_unwind_info",
         "unreadable_stack",

@@ -3,9 +3,11 @@
 mod programs;
 mod support;
 
+use std::time::Duration;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::compare::{Comparison, Outcome};
-use support::process::{Stopped, settle, states};
+use support::process::{Stopped, states};
 use support::{Stop, dump, gdb, record};
 
 fn main() {
@@ -29,10 +31,11 @@ fn run(name: &str, start: programs::Start) -> Result<(), Failed> {
 
 fn compare(name: &str, start: programs::Start) -> Result<(), Stop> {
     let program = start()?;
+    // Servers wake up many times a second and never get quiet; this is for what they do once.
+    std::thread::sleep(Duration::from_secs(1));
     let mut total = Outcome::default();
     let mut troubles = Vec::new();
     for pid in program.processes() {
-        settle(pid);
         // Stopped, so that both see the same instant even where something runs.
         let _stopped = Stopped::new(pid);
         if states(pid).iter().all(|(_, state)| matches!(state, 'Z' | 'X')) {

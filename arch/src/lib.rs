@@ -218,6 +218,15 @@ impl Arch {
         }
     }
 
+    /// The registers of a blocked thread as far as `/proc/TID/syscall` tells them: stack pointer, program
+    /// counter, and in a system call its number and arguments. A system call leaves all of them as the
+    /// program had set them.
+    pub fn registers_of_blocked(self, call: Option<(i64, [u64; 6])>, sp: u64, pc: u64) -> Registers {
+        match self {
+            Arch::X86_64 => x86_64::registers_of_blocked(call, sp, pc),
+        }
+    }
+
     /// The system call a thread is in, if its registers say so: number and the six arguments.
     pub fn system_call(self, registers: &Registers) -> Option<(i64, [u64; 6])> {
         match self {

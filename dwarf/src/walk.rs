@@ -222,7 +222,13 @@ impl Walker {
             // Assembled code gets rules of an ordinary function from some build scripts (musl's):
             // at the trampoline only those of a signal frame can be true.
             Ok(Some(row)) if row.borrow().signal_frame || !trampoline => {
-                return self.by_row(target, address, row.borrow());
+                return match self.by_row(target, address, row.borrow()) {
+                    // The frame is there, but what its rules start from is not.
+                    Err(end @ End::Rules(StepError::UnknownRegister(_))) if self.scan => {
+                        fallback::scan(target, &self.registers).ok_or(end)
+                    }
+                    result => result,
+                };
             }
             _ if trampoline => return fallback::signal_frame(target, &self.registers),
             Ok(_) => {}

@@ -8,6 +8,7 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::values::{self, Target};
+use crate::collect::Via;
 use crate::ids::Tid;
 
 const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
@@ -69,6 +70,19 @@ pub(super) struct DumpArgs {
     /// Dump every process that has the name
     #[arg(short, long)]
     pub(super) all: bool,
+    /// How to look at the process
+    ///
+    /// Without a stop, the place of a thread is known only if it waits in the kernel, and of its
+    /// registers only pc, sp and the arguments of the system call. The output says which way was
+    /// taken, and why.
+    #[arg(long, value_enum, value_name = "WAY", default_value_t = ViaChoice::Auto)]
+    pub(super) via: ViaChoice,
+    /// Show the stack in the kernel of every thread
+    ///
+    /// It is read before the stop, and only of threads that do not run. This needs CAP_SYS_ADMIN.
+    /// Without the option it is shown of threads in uninterruptible sleep, if it can be read.
+    #[arg(long)]
+    pub(super) kernel: bool,
     /// Longest time a process may be held, as in 500ms or 5s
     ///
     /// Normally a process is held for some milliseconds. Threads that cannot be stopped, because
@@ -169,6 +183,27 @@ pub enum Format {
     Text,
     /// For programs; see threaddump-json(5)
     Json,
+}
+
+/// How to look at a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ViaChoice {
+    /// By ptrace if that is allowed; else as with proc
+    Auto,
+    /// By ptrace or not at all
+    Ptrace,
+    /// From /proc, without stopping anything
+    Proc,
+}
+
+impl From<ViaChoice> for Via {
+    fn from(choice: ViaChoice) -> Via {
+        match choice {
+            ViaChoice::Auto => Via::Auto,
+            ViaChoice::Ptrace => Via::Ptrace,
+            ViaChoice::Proc => Via::Proc,
+        }
+    }
 }
 
 /// When to use colours.

@@ -64,6 +64,8 @@ fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), 
         timeout: arguments.timeout,
         stack_bytes: arguments.stack_bytes,
         threads: threads.clone(),
+        via: arguments.via.into(),
+        kernel: arguments.kernel,
     };
     let path = arguments.save_snapshot.as_deref();
     // Before the stop: a wrong path should cost the process nothing.
@@ -72,15 +74,20 @@ fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), 
     let mut clock = Instant::now();
     let _progress =
         Progress::start(format!("dumping process {pid}"), arguments.render.quiet || arguments.render.verbose);
-    let report = dump::live(pid, &options, &arguments.render.dump_options(), |snapshot| {
+    let report = dump::live(pid, &options, &arguments.render.dump_options(), |snapshot, images| {
         arguments.render.say(|| {
-            let held = snapshot.pause_ns.unwrap_or(0) / 1000;
+            let held = match snapshot.pause_ns {
+                Some(ns) => format!("held for {} µs", ns / 1000),
+                None => "nothing was stopped".to_owned(),
+            };
             let count = snapshot.threads.len();
-            format!("process {pid}: copied {count} threads in {:?}, held for {held} µs", clock.elapsed())
+            let plural = if count == 1 { "" } else { "s" };
+            format!("process {pid}: copied {count} thread{plural} in {:?}, {held}", clock.elapsed())
         });
         clock = Instant::now();
         choose(snapshot, threads)?;
         if let (Some(file), Some(path)) = (file, path) {
+            images.embed(snapshot);
             saved = store(snapshot, file, path);
         }
         Ok::<(), Failure>(())

@@ -2,6 +2,7 @@
 use std::fmt;
 use std::io;
 
+use super::capabilities;
 use crate::ids::{Pid, Tid};
 
 /// Why a process could not be looked at.
@@ -108,8 +109,27 @@ pub enum PermissionReason {
         /// Our real group id.
         own: u32,
     },
+    /// We started it, and it runs a set-user-ID program.
+    SetUser {
+        /// Effective or saved user id of the target.
+        uid: u32,
+        /// Our real user id.
+        own: u32,
+    },
     /// It has capabilities that we have not.
-    MoreCapabilities,
+    MoreCapabilities {
+        /// Those capabilities, as a mask.
+        missing: u64,
+    },
+    /// The files that tell memory, pc and sp may be opened by another user only.
+    FileMode {
+        /// Their owner.
+        owner: u32,
+        /// Our effective user id.
+        own: u32,
+    },
+    /// We are in a user namespace, and it is not.
+    UserNamespace,
     /// It is marked as non-dumpable: it was set-user-id, changed its user, or asked for it.
     NotDumpable,
     /// The Yama security module restricts ptrace.
@@ -137,7 +157,21 @@ impl fmt::Display for PermissionReason {
             PermissionReason::OtherGroup { gid, own } => {
                 write!(f, "it runs with group {gid}, this program with group {own}")
             }
-            PermissionReason::MoreCapabilities => f.write_str("it has capabilities that this program lacks"),
+            PermissionReason::SetUser { uid, own } => {
+                write!(f, "it is a set-user-ID program and runs as user {uid}, this program as user {own}")
+            }
+            PermissionReason::MoreCapabilities { missing } => {
+                write!(f, "it has capabilities that this program lacks: {}", capabilities::names(*missing))
+            }
+            PermissionReason::FileMode { owner, own } => {
+                write!(
+                    f,
+                    "its files in /proc may be read by user {owner} only, this program runs as user {own}"
+                )
+            }
+            PermissionReason::UserNamespace => {
+                f.write_str("this program runs in a user namespace, and has no rights over what is outside")
+            }
             PermissionReason::NotDumpable => {
                 f.write_str("it is non-dumpable (set-user-id, changed its user, or asked for it)")
             }
@@ -157,7 +191,8 @@ impl fmt::Display for PermissionReason {
 }
 
 impl PermissionReason {
-    fn advice(&self) -> &'static str {
+    /// The next step the user can take, on one line.
+    pub fn advice(&self) -> &'static str {
         match self {
             PermissionReason::Yama { level: 3.. } => {
                 "level 3 cannot be lowered without a reboot; nobody may attach until then"
@@ -175,10 +210,15 @@ impl PermissionReason {
             PermissionReason::Unknown => {
                 "run it as root in the initial user namespace, and look for denials in the kernel log"
             }
+            PermissionReason::UserNamespace => "run it outside of the namespace (outside of the container)",
+            PermissionReason::FileMode { .. } => {
+                "use ptrace (--via auto), or run it as root or with CAP_DAC_READ_SEARCH"
+            }
             PermissionReason::OtherUser { .. }
             | PermissionReason::OtherGroup { .. }
-            | PermissionReason::MoreCapabilities
-            | PermissionReason::NotDumpable => "run it as root or with CAP_SYS_PTRACE",
+            | PermissionReason::SetUser { .. }
+            | PermissionReason::MoreCapabilities { .. }
+            | PermissionReason::NotDumpable => "run it as root (sudo) or with CAP_SYS_PTRACE",
         }
     }
 }
@@ -293,7 +333,7 @@ mod tests {
 
     #[test]
     fn root_is_not_told_to_become_root() {
-        let reason = PermissionReason::NoCapability(Box::new(PermissionReason::MoreCapabilities));
+        let reason = PermissionReason::NoCapability(Box::new(PermissionReason::NotDumpable));
         assert!(!reason.advice().contains("as root"), "{}", reason.advice());
         assert!(reason.to_string().contains("CAP_SYS_PTRACE"));
     }

@@ -1,9 +1,9 @@
 //! Facts about the process as a whole.
 use threaddump_arch::Arch;
 
-use crate::ids::Pid;
+use crate::ids::{Pid, Tid};
 use crate::proc::{ProcDir, Stat, Status, boot_time, ticks_per_second};
-use crate::snapshot::ProcessFacts;
+use crate::snapshot::{ProcessFacts, ThreadSnapshot};
 
 /// Everything `/proc` says about a process; what cannot be read stays unknown. `dir` is a directory
 /// that works (of a live thread), `stat` and `status` are the leader's.
@@ -22,6 +22,18 @@ pub(super) fn read(pid: Pid, dir: &ProcDir, stat: &Stat, status: &Status, arch: 
         cgroup: cgroup(&dir.read("cgroup").unwrap_or_default()),
         kernel: nix::sys::utsname::uname().ok().map(|name| name.release().to_string_lossy().into_owned()),
         tracer: None,
+    }
+}
+
+/// A thread as far as its `stat` tells.
+pub(super) fn thread(tid: Tid, stat: Stat) -> ThreadSnapshot {
+    let ns = u128::from(stat.cpu_ticks) * 1_000_000_000 / u128::from(ticks_per_second().max(1));
+    ThreadSnapshot {
+        state: Some(stat.state),
+        kernel_worker: stat.is_kernel_worker(),
+        cpu_ns: u64::try_from(ns).ok(),
+        name: stat.name,
+        ..ThreadSnapshot::unknown(tid)
     }
 }
 

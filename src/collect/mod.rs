@@ -1,19 +1,42 @@
 //! Filling a [`Snapshot`](crate::snapshot::Snapshot) from a process. The target is held only in here,
 //! and nothing in here knows DWARF.
 
+mod arena;
+mod capabilities;
+mod code;
 mod denied;
 mod elf;
 mod error;
 mod facts;
 pub mod find;
+mod fingerprint;
+mod kernel;
+mod later;
 pub mod live;
+mod memory;
 mod modules;
+mod prepare;
+mod proc;
+mod stacks;
 
 use std::time::Duration;
 
 pub use error::{CollectError, PermissionReason};
+pub use prepare::{Prepared, prepare};
 
 use crate::ids::Tid;
+
+/// By what means to look at a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Via {
+    /// The best that is allowed: by ptrace, else without a stop, else with facts only.
+    #[default]
+    Auto,
+    /// By ptrace or not at all.
+    Ptrace,
+    /// From `/proc`, so that nothing is stopped.
+    Proc,
+}
 
 /// How to collect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,10 +48,15 @@ pub struct Options {
     pub stack_bytes: Option<u64>,
     /// The threads to stop and copy; empty for all.
     pub threads: Vec<Tid>,
+    /// By what means.
+    pub via: Via,
+    /// Read the stacks in the kernel of all threads, not only of those that would not stop.
+    pub kernel: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { timeout: Duration::from_secs(5), stack_bytes: None, threads: Vec::new() }
+        let timeout = Duration::from_secs(5);
+        Options { timeout, stack_bytes: None, threads: Vec::new(), via: Via::Auto, kernel: false }
     }
 }

@@ -7,12 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
+use super::memory::Memory;
 use super::{elf, facts};
-use crate::ids::Tid;
 use crate::proc::ProcDir;
 use crate::snapshot::{Mapping, Module, ModuleImage, Problem};
 use crate::sys::mapping::open_regular;
-use crate::sys::memory;
 use crate::sys::root::Root;
 
 /// Longest file that is copied because its path no longer leads to it.
@@ -36,8 +35,7 @@ type FileId = ((u32, u32), u64);
 /// The process whose mappings are looked at.
 #[derive(Debug)]
 pub(super) struct Finder<'a> {
-    /// A live thread, through which memory is read.
-    via: Tid,
+    memory: &'a Memory,
     dir: &'a ProcDir,
     root: Vec<u8>,
     files: Option<Root>,
@@ -55,10 +53,10 @@ struct Candidate<'m> {
 }
 
 impl<'a> Finder<'a> {
-    pub(super) fn new(via: Tid, dir: &'a ProcDir) -> Finder<'a> {
+    pub(super) fn new(memory: &'a Memory, dir: &'a ProcDir) -> Finder<'a> {
         let root = dir.read_link("root").unwrap_or_default();
         let files = Root::open(&dir.path().join("root")).ok();
-        Finder { via, dir, root, files, copies_left: MAX_COPIES, problems: Vec::new() }
+        Finder { memory, dir, root, files, copies_left: MAX_COPIES, problems: Vec::new() }
     }
 
     /// The modules, by ascending address; those in `known` are left out.
@@ -109,7 +107,7 @@ impl<'a> Finder<'a> {
         let mapping = &mappings[index];
         let in_memory = |offset: u64, buffer: &mut [u8]| {
             let Some(address) = mapping.start.checked_add(offset) else { return 0 };
-            memory::read(self.via, address, buffer)
+            self.memory.read(address, buffer)
         };
         let mut bytes = [0; elf::HEADER_SIZE];
         let length = in_memory(0, &mut bytes);
@@ -132,7 +130,7 @@ impl<'a> Finder<'a> {
     fn module(&mut self, candidate: &Candidate<'_>) -> Module {
         let mapping = candidate.mapping;
         let build_id = elf::build_id(&candidate.segments, &|_, address, buffer| {
-            memory::read(self.via, candidate.bias.wrapping_add(address), buffer)
+            self.memory.read(candidate.bias.wrapping_add(address), buffer)
         });
         let ends = candidate.members.iter().map(|member| member.end);
         let starts = candidate.members.iter().map(|member| member.start);
@@ -266,7 +264,7 @@ impl<'a> Finder<'a> {
         let mut any = 0;
         for member in members.iter().filter(|member| member.permissions.read && member.start - start < size) {
             let range = (member.start - start) as usize..(member.end - start).min(size) as usize;
-            any += memory::read(self.via, member.start, &mut bytes[range]);
+            any += self.memory.read(member.start, &mut bytes[range]);
         }
         self.copies_left -= size;
         if any == 0 { ModuleImage::None } else { ModuleImage::Memory(bytes) }

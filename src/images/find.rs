@@ -147,6 +147,14 @@ impl<'s> Finder<'s> {
         }
     }
 
+    /// Whether a replay on this machine would find the file of a module: not if it is in another root.
+    pub(super) fn is_here(&self, module: &Module) -> bool {
+        let file = open_regular(Path::new(OsStr::from_bytes(&module.path)));
+        let Ok(file) = file else { return false };
+        let mapped = file.metadata().is_ok_and(|meta| is_mapped_file(&meta, module));
+        mapped || (module.build_id.is_some() && self.check(&file, true, module).is_ok())
+    }
+
     fn map(&self, file: &File) -> Result<Opened<'s>, String> {
         let words = |error: io::Error| error.to_string();
         let meta = file.metadata().map_err(words)?;

@@ -28,11 +28,14 @@ pub use image::Image;
 pub use inspect::inspect;
 pub use store::Store;
 
-use crate::snapshot::{Module, Problem};
+use crate::snapshot::{Module, ModuleImage, Problem, Snapshot};
 use find::Finder;
 
 /// Bytes of a section.
 pub type Slice<'s> = gimli::EndianSlice<'s, gimli::LittleEndian>;
+
+/// Most bytes of files that are copied into one snapshot.
+const MAX_EMBEDDED: usize = 1 << 30;
 
 /// How paths lead to files.
 #[derive(Clone, Debug)]
@@ -102,6 +105,21 @@ impl<'s> Images<'s> {
             highest
         });
         self.reach = reach.collect();
+    }
+
+    /// Copies files into a snapshot that cannot be found again by their paths, since the process has
+    /// another root directory, as in a container. A snapshot then shows what the process did.
+    pub fn embed(&self, snapshot: &mut Snapshot) {
+        let mut left = MAX_EMBEDDED;
+        for module in snapshot.modules.iter_mut().filter(|module| module.image == ModuleImage::File) {
+            let same = |image: &&Image<'_>| image.start() == module.start && image.path() == module.path;
+            let bytes = self.images.iter().find(same).and_then(Image::elf_bytes);
+            let Some(bytes) = bytes.filter(|bytes| bytes.len() <= left) else { continue };
+            if !self.finder.is_here(module) {
+                left -= bytes.len();
+                module.image = ModuleImage::FileCopy(bytes.to_vec());
+            }
+        }
     }
 
     /// The image whose module holds a process address.

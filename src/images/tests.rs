@@ -129,6 +129,25 @@ fn the_place_where_a_program_is_started_is_known() {
 }
 
 #[test]
+fn files_of_another_root_are_copied_into_a_snapshot() {
+    let root = scratch("root");
+    fs::create_dir_all(&root).unwrap();
+    fs::copy(ourselves(), root.join("program")).unwrap();
+    let inside = Module { path: b"/program".to_vec(), ..module_for(&root.join("program")) };
+    let outside = Module { start: 0x6000_0000_0000, end: 0x6000_1000_0000, ..module_for(&ourselves()) };
+    let mut snapshot = crate::snapshot::file::tests::small();
+    snapshot.modules = vec![outside.clone(), inside.clone()];
+    let store = Store::new();
+    let in_root = FileAccess::Live { root: root.clone(), proc_dir: "/proc/self".into() };
+    let mut images = open(&store, &inside, &in_root);
+    images.add(std::slice::from_ref(&outside));
+    images.embed(&mut snapshot);
+    fs::remove_dir_all(&root).unwrap();
+    assert_eq!(snapshot.modules[0].image, ModuleImage::File, "found by its path");
+    assert!(snapshot.modules[1].image == ModuleImage::FileCopy(fs::read(ourselves()).unwrap()));
+}
+
+#[test]
 fn a_file_with_another_build_id_is_refused_with_both_values() {
     let mut module = module_for(&ourselves());
     module.build_id = Some(vec![0xab; 20]);

@@ -75,6 +75,15 @@ impl ProcDir {
         Ok(bytes)
     }
 
+    /// User id of the owner of a file inside, whether or not it may be read.
+    ///
+    /// # Errors
+    /// As fstatat(2).
+    pub fn owner(&self, name: &str) -> io::Result<u32> {
+        use nix::fcntl::AtFlags;
+        Ok(nix::sys::stat::fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW)?.st_uid)
+    }
+
     /// The text of a symbolic link inside.
     ///
     /// # Errors

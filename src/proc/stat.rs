@@ -4,6 +4,11 @@ use super::decimal;
 /// Flag of threads that run in the kernel only (`include/linux/sched.h`).
 pub const PF_KTHREAD: u64 = 0x0020_0000;
 
+/// Flag of threads that the kernel started inside the process for io_uring.
+const PF_IO_WORKER: u64 = 0x10;
+/// Flag of those it started for virtual machines (vhost).
+const PF_USER_WORKER: u64 = 0x4000;
+
 /// Fields of one thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -17,6 +22,8 @@ pub struct Stat {
     pub ppid: i32,
     /// Kernel flags (`PF_…`).
     pub flags: u64,
+    /// Clock ticks it has run, in user code and in the kernel.
+    pub cpu_ticks: u64,
     /// Threads of the process.
     pub threads: u64,
     /// Start time in clock ticks since boot.
@@ -27,6 +34,13 @@ impl Stat {
     /// Whether it runs in the kernel only.
     pub fn is_kernel_thread(&self) -> bool {
         self.flags & PF_KTHREAD != 0
+    }
+
+    /// Whether the kernel started it inside the process: it has no stack of its own outside of the
+    /// kernel. Older kernels used these flags otherwise, so its name has to agree.
+    pub fn is_kernel_worker(&self) -> bool {
+        (self.flags & PF_IO_WORKER != 0 && self.name.starts_with(b"iou-"))
+            || (self.flags & PF_USER_WORKER != 0 && self.name.starts_with(b"vhost-"))
     }
 
     /// Whether it has ended and waits to be collected.
@@ -51,6 +65,7 @@ pub fn parse_stat(text: &[u8]) -> Option<Stat> {
         state: char::from(state),
         ppid: decimal(rest.get(1)?)?,
         flags: decimal(rest.get(6)?)?,
+        cpu_ticks: decimal::<u64>(rest.get(11)?)?.saturating_add(decimal(rest.get(12)?)?),
         threads: decimal(rest.get(17)?)?,
         start_ticks: decimal(rest.get(19)?)?,
     })
@@ -72,8 +87,19 @@ mod tests {
             assert_eq!(stat.name, name);
             assert_eq!((stat.id, stat.state, stat.ppid), (77, 'S', 1));
             assert_eq!((stat.flags, stat.threads, stat.start_ticks), (4_194_560, 12, 98765));
+            assert_eq!(stat.cpu_ticks, 5 + 6);
             assert!(!stat.is_kernel_thread() && !stat.has_ended());
         }
+    }
+
+    #[test]
+    fn workers_are_told_by_flag_and_name() {
+        let worker = |name: &str, flags: u64| {
+            let text = format!("7 ({name}) S 1 77 77 0 -1 {flags} 1 2 3 4 5 6 7 8 20 0 12 0 98765");
+            parse_stat(text.as_bytes()).expect("a stat line").is_kernel_worker()
+        };
+        assert!(worker("iou-sqp-77", 0x50) && worker("iou-wrk-77", 0x10) && worker("vhost-77", 0x4000));
+        assert!(!worker("iou-sqp-77", 0x40) && !worker("CPU 0/KVM", 0x10) && !worker("aio", 0x4010));
     }
 
     #[test]

@@ -50,6 +50,7 @@ pub fn build(
         captured_at: time(snapshot.captured_at_ns).to_string(),
         source: snapshot.source,
         fallback_reason: snapshot.fallback_reason.clone(),
+        fallback_advice: snapshot.fallback_advice.clone(),
         pause_ns: snapshot.pause_ns,
         complete: false,
         process: process(&snapshot.process),
@@ -63,9 +64,10 @@ pub fn build(
     report
 }
 
-/// Whether a problem of the process means that threads are not in the report at all.
+/// Whether a problem of the process means that threads, or their stacks in the kernel, are not in the report
+/// at all.
 fn hides_threads(problem: &Problem) -> bool {
-    problem.tid.is_some() || matches!(problem.stage.as_str(), "attach" | "stop" | "threads")
+    problem.tid.is_some() || matches!(problem.stage.as_str(), "attach" | "stop" | "threads" | "kernel")
 }
 
 fn problems(snapshot: &Snapshot, images: &Images<'_>, symbolizer: &Symbolizer<'_, '_>) -> Vec<Problem> {
@@ -157,6 +159,10 @@ fn facts(thread: &ThreadSnapshot, arch: Arch, options: &ReportOptions) -> Thread
         name: readable(&thread.name),
         state: thread.state,
         syscall: thread.syscall.as_ref().map(|call| system_call(arch, call)),
+        stopped: thread.stopped,
+        cpu_ns: thread.cpu_ns,
+        wait_channel: thread.wait_channel.clone(),
+        kernel_stack: thread.kernel_stack.clone(),
         wait: None,
         registers: registers
             .flat_map(|set| set.iter())

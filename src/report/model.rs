@@ -28,6 +28,12 @@ pub const END_KERNEL_WORKER: &str = "kernel_worker";
 pub const END_EXITED: &str = "exited";
 /// [`Thread::end`] of a thread whose registers could not be read.
 pub const END_NOT_STOPPED: &str = "not_stopped";
+/// [`Thread::end`] of a thread that ran while it was looked at without a stop.
+pub const END_RUNNING: &str = "running";
+/// [`Problem::stage`] of a thread that could not be stopped.
+pub const STAGE_STOP: &str = "stop";
+/// [`Problem::stage`] of a thread that did not hold still while it was copied.
+pub const STAGE_MOVED: &str = "moved";
 
 /// One dump of one process.
 #[derive(Clone, Debug, Serialize)]
@@ -42,6 +48,8 @@ pub struct Report {
     pub source: Source,
     /// Why a weaker source than ptrace was used.
     pub fallback_reason: Option<String>,
+    /// The next step that would make a stronger source possible.
+    pub fallback_advice: Option<String>,
     /// How long the target was held, in nanoseconds.
     pub pause_ns: Option<u64>,
     /// Whether every thread is here and every stack ended at its root.
@@ -150,6 +158,14 @@ pub struct Thread {
     pub state: Option<char>,
     /// The system call it is in.
     pub syscall: Option<ReportSyscall>,
+    /// Whether it stood still while it was copied.
+    pub stopped: bool,
+    /// Processor time it has used, in nanoseconds.
+    pub cpu_ns: Option<u64>,
+    /// The kernel function it waits in; only of threads that were not stopped.
+    pub wait_channel: Option<String>,
+    /// Its stack in the kernel, innermost first; `None` if it was not read.
+    pub kernel_stack: Option<Vec<String>>,
     /// What it waits for, where that is known (nothing yet fills this).
     pub wait: Option<()>,
     /// Name and value, in print order; serialized as an object. Empty if not asked for.
@@ -228,6 +244,12 @@ impl Thread {
     /// Whether all there is to know of its stack is here. Frames left out because of a limit that
     /// was asked for do not count as missing.
     pub fn is_complete(&self) -> bool {
+        let is_doubtful = |problem: &Problem| matches!(problem.stage.as_str(), STAGE_STOP | STAGE_MOVED);
+        self.has_whole_stack() && !self.problems.iter().any(is_doubtful)
+    }
+
+    /// Whether its stack was followed to the end.
+    pub fn has_whole_stack(&self) -> bool {
         matches!(self.end.as_str(), END_ROOT | END_KERNEL_WORKER | END_EXITED)
     }
 }

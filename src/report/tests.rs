@@ -16,14 +16,11 @@ fn thread(tid: i32, state: char, registers: bool) -> ThreadSnapshot {
     let mut set = Registers::new(arch);
     set.set(arch.pc(), 0x1000);
     ThreadSnapshot {
-        tid: Tid(tid),
         name: b"n\xff".to_vec(),
         state: Some(state),
         syscall: Some(Syscall { number: 202, args: [1; 6] }),
         registers: registers.then_some(set),
-        stacks: Vec::new(),
-        stack_cut: false,
-        problems: Vec::new(),
+        ..ThreadSnapshot::unknown(Tid(tid))
     }
 }
 
@@ -51,6 +48,7 @@ fn report(threads: Vec<ThreadSnapshot>, walks: &[Walk], problems: Vec<Problem>) 
         captured_at_ns: i64::MAX,
         source: Source::Ptrace,
         fallback_reason: None,
+        fallback_advice: None,
         pause_ns: None,
         process,
         signal: Some(SignalFacts { number: 11, code: None, address: None, tid: None }),

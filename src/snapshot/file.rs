@@ -175,7 +175,7 @@ fn are_ordered(mut ranges: impl Iterator<Item = (u64, u64)>) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
     use threaddump_arch::{Arch, Registers};
 
@@ -192,6 +192,11 @@ pub(super) mod tests {
             name: b"work\xff\n\\er".to_vec(),
             state: Some('S'),
             syscall: Some(Syscall { number: 202, args: [0, 1, 2, 3, 4, u64::MAX] }),
+            stopped: true,
+            kernel_worker: true,
+            cpu_ns: Some(7),
+            wait_channel: Some("do_wait".to_owned()),
+            kernel_stack: Some(vec!["do_wait+0x1/0x2".to_owned()]),
             registers: Some(registers),
             stacks: vec![
                 MemoryPiece { start: 0x7000, bytes: vec![1, 2, 3] },
@@ -216,7 +221,7 @@ pub(super) mod tests {
     }
 
     /// A snapshot with something in every field.
-    pub(in super::super) fn small() -> Snapshot {
+    pub(crate) fn small() -> Snapshot {
         let process = ProcessFacts {
             pid: Pid(42),
             ns_pid: Some(1),
@@ -246,6 +251,7 @@ pub(super) mod tests {
             captured_at_ns: 1_700_000_000_000_000_000,
             source: Source::Ptrace,
             fallback_reason: Some("because".to_owned()),
+            fallback_advice: Some("try".to_owned()),
             pause_ns: Some(u64::MAX),
             process,
             signal: Some(SignalFacts { number: 11, code: Some(1), address: Some(0), tid: Some(Tid(42)) }),

@@ -13,6 +13,8 @@ pub struct Snapshot {
     pub source: Source,
     /// Why a weaker source than ptrace was used.
     pub fallback_reason: Option<String>,
+    /// The next step that would make a stronger one possible.
+    pub fallback_advice: Option<String>,
     /// From the first request to stop to the last release, in nanoseconds; `None` if nothing was
     /// stopped.
     pub pause_ns: Option<u64>,
@@ -173,7 +175,18 @@ pub struct ThreadSnapshot {
     pub state: Option<char>,
     /// The system call it is in.
     pub syscall: Option<Syscall>,
-    /// Registers; empty if the thread could not be stopped.
+    /// Whether it stood still while it was copied.
+    pub stopped: bool,
+    /// Whether it is a thread of the kernel that works for the process, as io_uring has them, as far as
+    /// `/proc` tells.
+    pub kernel_worker: bool,
+    /// Processor time it has used, in nanoseconds.
+    pub cpu_ns: Option<u64>,
+    /// The kernel function it waits in (`wchan`); read only of threads that were not stopped.
+    pub wait_channel: Option<String>,
+    /// Its stack in the kernel, the innermost function first; `None` if it was not read.
+    pub kernel_stack: Option<Vec<String>>,
+    /// Registers; of a thread that was not stopped, those that `/proc` tells. `None` if there are none.
     pub registers: Option<Registers>,
     /// Its stack, or stacks (a signal handler on an alternate stack has two), the current first.
     pub stacks: Vec<MemoryPiece>,
@@ -181,6 +194,27 @@ pub struct ThreadSnapshot {
     pub stack_cut: bool,
     /// What went wrong with this thread.
     pub problems: Vec<Problem>,
+}
+
+impl ThreadSnapshot {
+    /// A thread of which nothing is known but its id.
+    pub fn unknown(tid: Tid) -> ThreadSnapshot {
+        ThreadSnapshot {
+            tid,
+            name: Vec::new(),
+            state: None,
+            syscall: None,
+            stopped: false,
+            kernel_worker: false,
+            cpu_ns: None,
+            wait_channel: None,
+            kernel_stack: None,
+            registers: None,
+            stacks: Vec::new(),
+            stack_cut: false,
+            problems: Vec::new(),
+        }
+    }
 }
 
 /// A system call in progress.

@@ -69,7 +69,14 @@ fn unwind(
     options: &UnwindOptions,
 ) -> Walk {
     let nothing = |end| Walk { frames: Vec::new(), omitted: None, end, end_detail: None };
-    let Some(registers) = &thread.registers else { return nothing("not_stopped") };
+    let Some(registers) = &thread.registers else {
+        let runs = !thread.stopped && thread.state == Some('R');
+        return nothing(match (thread.kernel_worker, runs) {
+            (true, _) => "kernel_worker",
+            (false, true) => "running",
+            (false, false) => "not_stopped",
+        });
+    };
     if registers.pc() == Some(0) && registers.sp() == Some(0) {
         // io_uring and other kernel threads inside the process: they have no user stack.
         return nothing("kernel_worker");
@@ -98,7 +105,7 @@ fn unwind(
     let (end, end_detail) = if target.allowance().is_spent() {
         ("work_limit", Some(format!("the walk was given up after {count} frames: it takes too much work")))
     } else {
-        describe(end, thread, registers.arch())
+        describe(end, thread, registers.arch(), options)
     };
     Walk { frames, omitted, end, end_detail }
 }
@@ -117,6 +124,7 @@ fn describe(
     end: End,
     thread: &ThreadSnapshot,
     arch: threaddump_arch::Arch,
+    options: &UnwindOptions,
 ) -> (&'static str, Option<String>) {
     match end {
         End::Root => ("root", None),
@@ -130,7 +138,17 @@ fn describe(
         }
         End::Rules(StepError::UnknownRegister(id)) => {
             let name = arch.info(id).name;
-            (end.as_str(), Some(format!("the unwind rules need {name}, whose value is lost in this frame")))
+            let why = if thread.stopped {
+                "whose value is lost in this frame"
+            } else {
+                "which only a stop can tell"
+            };
+            let hint = if options.scan { "" } else { " (--scan searches the stack instead)" };
+            (end.as_str(), Some(format!("the unwind rules need {name}, {why}{hint}")))
+        }
+        // Where a scan was asked for it has found nothing.
+        End::NoUnwindInfo(_) if !options.scan => {
+            (end.as_str(), Some(format!("{end} (--scan searches the stack instead)")))
         }
         end => (end.as_str(), Some(end.to_string())),
     }

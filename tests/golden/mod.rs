@@ -13,6 +13,7 @@ pub(crate) fn report(value: &Value) -> Report {
         captured_at: text(&value["captured_at"]),
         source: if value["source"] == "ptrace" { Source::Ptrace } else { Source::Proc },
         fallback_reason: optional_text(&value["fallback_reason"]),
+        fallback_advice: optional_text(&value["fallback_advice"]),
         pause_ns: value["pause_ns"].as_u64(),
         complete: flag(&value["complete"]),
         process: process(&value["process"]),
@@ -26,6 +27,9 @@ pub(crate) fn report(value: &Value) -> Report {
 /// The same report with every name that comes from the target replaced.
 pub(crate) fn with_names(report: &Report, name: &str) -> Report {
     let mut report = report.clone();
+    let named = |text: &mut Option<String>| *text = text.take().map(|_| name.to_owned());
+    named(&mut report.fallback_reason);
+    named(&mut report.fallback_advice);
     let process = &mut report.process;
     process.name = name.to_owned();
     process.exe = Some(format!("/{name}"));
@@ -35,6 +39,8 @@ pub(crate) fn with_names(report: &Report, name: &str) -> Report {
     report.problems.iter_mut().for_each(|problem| problem.message = name.to_owned());
     for thread in &mut report.threads {
         thread.name = name.to_owned();
+        named(&mut thread.wait_channel);
+        thread.kernel_stack.iter_mut().flatten().for_each(|function| *function = name.to_owned());
         thread.end_detail = thread.end_detail.take().map(|_| name.to_owned());
         thread.problems.iter_mut().for_each(|problem| problem.message = name.to_owned());
         for frame in &mut thread.frames {
@@ -95,6 +101,10 @@ fn thread(value: &Value) -> Thread {
         name: text(&value["name"]),
         state: optional_text(&value["state"]).and_then(|state| state.chars().next()),
         syscall: optional(&value["syscall"], syscall),
+        stopped: flag(&value["stopped"]),
+        cpu_ns: value["cpu_ns"].as_u64(),
+        wait_channel: optional_text(&value["wait_channel"]),
+        kernel_stack: optional(&value["kernel_stack"], |stack| list(stack, text)),
         wait: None,
         registers: names.filter_map(register).collect(),
         frames: list(&value["frames"], frame),

@@ -1,5 +1,5 @@
 //! Kernel layouts: the register set of ptrace and core files, and the signal frame.
-use super::table::{ORIG_RAX, R8, R9, R10, RAX, RDI, RDX, RSI, RSP};
+use super::table::{ORIG_RAX, R8, R9, R10, RAX, RDI, RDX, RIP, RSI, RSP};
 use crate::{Arch, RegisterId, Registers, SignalFrame};
 
 /// `struct user_regs_struct`: 27 registers of 8 bytes.
@@ -76,6 +76,23 @@ pub fn find_signal_frames(stack: &[u8], base: u64) -> impl Iterator<Item = Signa
 /// the result of a call that has just ended).
 const INTERRUPTED: [i64; 5] = [-4, -512, -513, -514, -516];
 
+/// Arguments of a system call, in their order.
+const ARGUMENTS: [RegisterId; 6] = [RDI, RSI, RDX, R10, R8, R9];
+
+/// What is known of a thread that is blocked in the kernel, without its register set.
+pub fn registers_of_blocked(call: Option<(i64, [u64; 6])>, sp: u64, pc: u64) -> Registers {
+    let mut registers = Registers::new(Arch::X86_64);
+    registers.set(RSP, sp);
+    registers.set(RIP, pc);
+    if let Some((number, arguments)) = call {
+        registers.set(ORIG_RAX, number as u64);
+        for (id, value) in ARGUMENTS.into_iter().zip(arguments) {
+            registers.set(id, value);
+        }
+    }
+    registers
+}
+
 /// The system call in progress. `orig_rax` holds its number, or is negative outside of one
 /// (`arch/x86/entry/calling.h`).
 pub fn system_call(registers: &Registers) -> Option<(i64, [u64; 6])> {
@@ -84,7 +101,7 @@ pub fn system_call(registers: &Registers) -> Option<(i64, [u64; 6])> {
         return None;
     }
     let mut arguments = [0; 6];
-    for (slot, id) in arguments.iter_mut().zip([RDI, RSI, RDX, R10, R8, R9]) {
+    for (slot, id) in arguments.iter_mut().zip(ARGUMENTS) {
         *slot = registers.get(id)?;
     }
     Some((number, arguments))

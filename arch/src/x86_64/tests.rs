@@ -113,6 +113,24 @@ fn a_system_call_is_told_from_user_code() {
 }
 
 #[test]
+fn a_blocked_thread_has_the_registers_of_its_call_and_no_others() {
+    let call = registers_of_blocked(Some((202, [1, 2, 3, 4, 5, 6])), 0x7000, 0x1000);
+    let expected = [
+        ("rdx", 3),
+        ("rdi", 1),
+        ("rsi", 2),
+        ("rsp", 0x7000),
+        ("r8", 5),
+        ("r9", 6),
+        ("r10", 4),
+        ("rip", 0x1000),
+        ("orig_rax", 202),
+    ];
+    assert!(call.iter().map(|(_, info, value)| (info.name, value)).eq(expected));
+    assert_eq!(registers_of_blocked(None, 0x7000, 0x1000).iter().count(), 2);
+}
+
+#[test]
 fn a_thread_that_has_not_run_yet_is_told_from_its_maker() {
     let mut registers = Registers::new(Arch::X86_64);
     assert!(!is_new_thread(&registers));

@@ -128,7 +128,8 @@ fn a_table_that_misleads_is_found_out() {
     assert_eq!(cfi.row(&mut context, address, None), Ok(None));
     assert!(cfi.table_misleads(address));
     assert!(!cfi.table_misleads(FileAddress(0x1000)));
-    let shuffled: Vec<_> = (0..70_000).map(|index| (0x10_0000 + index, rows[0].1)).chain(rows).collect();
+    let place = rows[0].1;
+    let shuffled: Vec<_> = (0..70_000).map(|index| (0x10_0000 + index, place)).chain(rows).collect();
     let shuffled = Builder::table(&shuffled);
     let cfi = eh(&builder.bytes, Some(&shuffled));
     assert!(!cfi.wants_index(), "the samples are in order");

@@ -1,33 +1,39 @@
 //! Making a snapshot of what the tracer thread brought back and of what can be read after the release.
 use std::time::{Duration, Instant};
 
+use super::super::arena::Arena;
+use super::super::later::Later;
 use super::super::modules::Finder;
-use super::super::{CollectError, denied};
-use super::arena::Arena;
-use super::stacks::Ranges;
+use super::super::prepare::{Prepared, cannot_read};
+use super::super::proc::Looker;
+use super::super::stacks::Ranges;
+use super::super::{CollectError, code, denied, kernel};
 use super::threads::{self, Listing};
 use super::tracer::{self, Catch, Copied, Plan};
-use super::{Prepared, cannot_read, code};
 use crate::ids::Tid;
 use crate::proc::parse_maps;
-use crate::snapshot::{Mapping, Module, Problem, Snapshot, Source, ThreadSnapshot};
+use crate::snapshot::{Mapping, Problem, Snapshot, Source, ThreadSnapshot};
 
-pub(super) fn capture(mut prepared: Prepared) -> Result<Snapshot, CollectError> {
-    let pid = prepared.pid;
+/// Stops every thread, copies, releases. All ptrace calls are made on one OS thread, which has ended when
+/// this returns. With the error comes what was prepared, for another way.
+pub(in super::super) fn capture(prepared: Prepared) -> Result<Snapshot, (Box<Prepared>, CollectError)> {
+    match stop(&prepared) {
+        Ok((listing, catch)) => Ok(assemble(prepared, &listing, catch)),
+        Err(error) => Err((Box::new(prepared), error)),
+    }
+}
+
+fn stop(prepared: &Prepared) -> Result<(Listing, Catch), CollectError> {
+    let (pid, options) = (prepared.pid, &prepared.options);
     let tids = prepared.leader.list_tasks();
     let mut tids = tids.map_err(|error| cannot_read(pid, &prepared.leader, "task", error))?;
-    let wanted = std::mem::take(&mut prepared.options.threads);
-    if !wanted.is_empty() {
-        tids.retain(|tid| wanted.contains(tid));
+    if !options.threads.is_empty() {
+        tids.retain(|tid| options.threads.contains(tid));
     }
-    let listing = Listing::read(&prepared.leader, &tids);
-    let catch = hold(&prepared, &listing, wanted.is_empty());
-    check(&prepared, &catch)?;
-    for tid in wanted.iter().filter(|tid| tids.binary_search(tid).is_err()) {
-        let what = format!("process {pid} has no thread {tid}");
-        prepared.problems.push(Problem::of_thread("attach", *tid, what));
-    }
-    Ok(assemble(prepared, &listing, catch))
+    let listing = Listing::read(&prepared.leader, &tids, options.kernel);
+    let catch = hold(prepared, &listing, options.threads.is_empty());
+    check(prepared, &catch)?;
+    Ok((listing, catch))
 }
 
 /// Runs the tracer thread and waits for its end.
@@ -45,6 +51,7 @@ fn hold(prepared: &Prepared, listing: &Listing, all: bool) -> Catch {
         stack_bytes: prepared.options.stack_bytes,
         timeout: prepared.options.timeout,
         fingerprint: prepared.fingerprint.as_ref(),
+        memory: &prepared.memory,
     };
     let result = std::thread::scope(|scope| scope.spawn(|| tracer::run(&plan)).join());
     let catch = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -83,13 +90,15 @@ fn check(prepared: &Prepared, catch: &Catch) -> Result<(), CollectError> {
         None => Err(CollectError::Exited { pid }),
         Some(&(tid, _)) => match denied::tracer(&prepared.leader, Some(tid)) {
             Some(tracer) => Err(CollectError::AlreadyTraced { pid, tracer: Some(tracer) }),
-            None => Err(denied::refused(pid, &prepared.leader)),
+            None => Err(denied::refused(pid, &prepared.dir)),
         },
     }
 }
 
-fn assemble(prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snapshot {
+fn assemble(mut prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snapshot {
     let via = catch.copied.last().map_or(prepared.via, |last| last.tid);
+    prepared.memory.set_via(via);
+    name_missing(&mut prepared, listing);
     let (captured_at_ns, pause) = (catch.captured_at_ns, catch.pause);
     let during = catch.maps_text.take();
     let threads = all_threads(&prepared, listing, catch);
@@ -98,17 +107,24 @@ fn assemble(prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snapshot
     let was_during = during.is_some();
     let text = during.or_else(|| prepared.dir.read("maps").ok()).filter(|text| *text != prepared.maps_text);
     // Since the release the process may have become another program, or have ended.
-    let is_same = prepared.fingerprint.as_ref().is_none_or(|fingerprint| fingerprint.matches(Some(via)));
+    let is_same = prepared
+        .fingerprint
+        .as_ref()
+        .is_none_or(|fingerprint| fingerprint.matches(&prepared.memory, Some(via)));
     if let Some(text) = text.filter(|_| was_during || is_same) {
-        let finder = is_same.then(|| Finder::new(via, &prepared.dir));
+        let finder = is_same.then(|| Finder::new(&prepared.memory, &prepared.dir));
         later.add(&parse_maps(&text), finder);
     }
-    let memory =
-        if is_same { code::copy(via, &later.mappings, &later.modules, &threads) } else { Vec::new() };
+    let memory = if is_same {
+        code::copy(&prepared.memory, &later.mappings, &later.modules, &threads)
+    } else {
+        Vec::new()
+    };
     Snapshot {
         captured_at_ns,
         source: Source::Ptrace,
         fallback_reason: None,
+        fallback_advice: None,
         pause_ns: Some(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX)),
         process: prepared.facts,
         signal: None,
@@ -120,6 +136,19 @@ fn assemble(prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snapshot
     }
 }
 
+/// Names the threads that were asked for and are not there.
+fn name_missing(prepared: &mut Prepared, listing: &Listing) {
+    let pid = prepared.pid;
+    let missing = prepared.options.threads.iter().filter(|tid| !listing.facts.contains_key(tid));
+    for tid in missing {
+        let what = format!("process {pid} has no thread {tid}");
+        prepared.problems.push(Problem::of_thread("attach", *tid, what));
+    }
+    if let Some(error) = &listing.no_kernel {
+        prepared.problems.push(kernel::problem(error));
+    }
+}
+
 /// The threads that stopped, those that did not, and a leader that has ended; the leader first.
 fn all_threads(prepared: &Prepared, listing: &Listing, catch: Catch) -> Vec<ThreadSnapshot> {
     let Catch { copied, unstopped, refused, mut arena, .. } = catch;
@@ -128,14 +157,17 @@ fn all_threads(prepared: &Prepared, listing: &Listing, catch: Catch) -> Vec<Thre
     threads.extend(
         copied.into_iter().map(|copied| stopped(listing.thread(dir, copied.tid), copied, &mut arena)),
     );
+    let ranges = Ranges::new(&prepared.mappings);
+    let (arch, limit) = (prepared.facts.arch, prepared.options.stack_bytes);
+    let mut looker = Looker::new(dir, arch, &prepared.memory, &ranges, limit);
     for tid in unstopped {
         let mut thread = listing.thread(dir, tid);
-        threads::describe_unstopped(dir, &mut thread);
+        threads::describe_unstopped(dir, &mut looker, &mut thread);
         threads.push(thread);
     }
     for (tid, error) in refused {
         let mut thread = listing.thread(dir, tid);
-        threads::describe_refused(dir, &mut thread, error);
+        threads::describe_refused(dir, &mut looker, &mut thread, error);
         threads.push(thread);
     }
     let leader = prepared.pid.leader();
@@ -163,83 +195,8 @@ fn stopped(mut thread: ThreadSnapshot, copied: Copied, arena: &mut Arena) -> Thr
         }
         Err(what) => thread.problems.push(Problem::of_thread("registers", thread.tid, what)),
     }
+    thread.stopped = true;
     thread.stacks = arena.take(&copied.stacks.pieces);
     thread.stack_cut = copied.stacks.cut;
     thread
-}
-
-/// Mappings and modules, to which those are added that came between the first reading and the stop.
-struct Later {
-    mappings: Vec<Mapping>,
-    modules: Vec<Module>,
-    problems: Vec<Problem>,
-}
-
-impl Later {
-    /// Without a finder the memory can be looked at no more, and there are no new modules.
-    fn add(&mut self, after: &[Mapping], finder: Option<Finder<'_>>) {
-        if let Some(mut finder) = finder {
-            self.modules.extend(finder.find(after, &self.modules));
-            self.modules.sort_by_key(|module| module.start);
-            self.problems.append(&mut finder.problems);
-        }
-        self.mappings = union(std::mem::take(&mut self.mappings), after);
-    }
-}
-
-/// The mappings of both, the first going before; of the second, the parts that lie between.
-fn union(before: Vec<Mapping>, after: &[Mapping]) -> Vec<Mapping> {
-    let mut added = Vec::new();
-    for mapping in after {
-        let mut at = mapping.start;
-        let first = before.partition_point(|known| known.end <= mapping.start);
-        let inside = before[first..].iter().take_while(|known| known.start < mapping.end);
-        for known in inside {
-            added.extend(part(mapping, at, known.start));
-            at = known.end;
-        }
-        added.extend(part(mapping, at, mapping.end));
-    }
-    let mut all = before;
-    all.append(&mut added);
-    all.sort_by_key(|mapping| mapping.start);
-    all
-}
-
-fn part(mapping: &Mapping, start: u64, end: u64) -> Option<Mapping> {
-    let offset = mapping.offset.wrapping_add(start.wrapping_sub(mapping.start));
-    (start < end).then(|| Mapping { start, end, offset, ..mapping.clone() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ranges(before: &str, after: &str) -> Vec<(u64, u64, u64)> {
-        let (before, after) = (parse_maps(before.as_bytes()), parse_maps(after.as_bytes()));
-        union(before, &after).iter().map(|mapping| (mapping.start, mapping.end, mapping.offset)).collect()
-    }
-
-    #[test]
-    fn new_mappings_are_added_and_old_ones_kept() {
-        let before = "1000-2000 r--p 0 0:0 0\n5000-6000 r--p 0 0:0 0\n";
-        let after = "1000-2000 r--p 0 0:0 0\n3000-4000 r--p 0 0:0 0\n";
-        assert_eq!(ranges(before, after), [(0x1000, 0x2000, 0), (0x3000, 0x4000, 0), (0x5000, 0x6000, 0)]);
-    }
-
-    #[test]
-    fn a_mapping_that_grew_gives_its_new_parts() {
-        let before = "2000-3000 r--p 1000 8:1 5 /x\n4000-5000 r--p 0 0:0 0\n";
-        let after = "1000-6000 r--p 0 8:1 5 /x\n";
-        assert_eq!(
-            ranges(before, after),
-            [
-                (0x1000, 0x2000, 0),
-                (0x2000, 0x3000, 0x1000),
-                (0x3000, 0x4000, 0x2000),
-                (0x4000, 0x5000, 0),
-                (0x5000, 0x6000, 0x4000)
-            ]
-        );
-    }
 }

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 use threaddump_arch::{Arch, Registers};
 
-use super::arena::Arena;
-use super::fingerprint::Fingerprint;
+use super::super::arena::Arena;
+use super::super::fingerprint::Fingerprint;
+use super::super::memory::Memory;
+use super::super::stacks::{Ranges, StackCopier, Stacks};
 use super::hold::{Hold, State};
-use super::stacks::{Ranges, StackCopier, Stacks};
 use crate::ids::{Pid, Tid};
 use crate::proc::ProcDir;
 use crate::snapshot::Mapping;
@@ -32,6 +33,7 @@ pub(super) struct Plan<'a> {
     pub(super) stack_bytes: Option<u64>,
     pub(super) timeout: Duration,
     pub(super) fingerprint: Option<&'a Fingerprint>,
+    pub(super) memory: &'a Memory,
 }
 
 /// What a stopped thread held.
@@ -67,7 +69,7 @@ pub(super) struct Catch {
 /// Stops, copies and releases. What does not answer is released by the end of the calling OS thread,
 /// so that has to end next.
 pub(super) fn run(plan: &Plan<'_>) -> Catch {
-    let mut copier = StackCopier::new(plan.tids.len(), plan.ranges, plan.stack_bytes);
+    let mut copier = StackCopier::new(plan.tids.len(), plan.memory, plan.ranges, plan.stack_bytes);
     let mut hold = Hold::new(plan.pid, plan.dir, plan.tids.len());
     thread::hurry();
     hold.seize(plan.tids);
@@ -83,8 +85,9 @@ pub(super) fn run(plan: &Plan<'_>) -> Catch {
     for held in hold.threads.iter().filter(|held| matches!(held.state, State::Stopped { .. })) {
         copied.extend(copy(held.tid, plan.arch, &mut copier));
     }
-    let same_program =
-        plan.fingerprint.map(|fingerprint| fingerprint.matches(copied.last().map(|last| last.tid)));
+    let same_program = plan
+        .fingerprint
+        .map(|fingerprint| fingerprint.matches(plan.memory, copied.last().map(|last| last.tid)));
     let maps_text = if knows_code(plan, &copied) { None } else { plan.maps_dir.read("maps").ok() };
     hold.release();
     let pause = start.elapsed();

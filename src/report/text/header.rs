@@ -27,6 +27,12 @@ pub(super) fn write(report: &Report, style: &Style, out: &mut dyn Write) -> io::
     }
     line("system", style.text(&system(process)), style, out)?;
     line("captured", style.text(&capture(report)), style, out)?;
+    if let Some(reason) = &report.fallback_reason {
+        line("because", style.text(reason), style, out)?;
+    }
+    if let Some(advice) = &report.fallback_advice {
+        line("advice", style.text(advice), style, out)?;
+    }
     if let Some(signal) = &report.signal {
         let address = signal.address.map_or(String::new(), |address| format!(" at address {:#x}", address.0));
         let thread = signal.tid.map_or(String::new(), |tid| format!(" in thread {tid}"));
@@ -104,8 +110,7 @@ fn capture(report: &Report) -> String {
         Some(ns) => format!("held for {}", words::duration(ns)),
         None => "nothing was stopped".to_owned(),
     };
-    let reason = report.fallback_reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
-    format!("{} {how}{reason}, {held}", words::time(&report.captured_at))
+    format!("{} {how}, {held}", words::time(&report.captured_at))
 }
 
 fn missing(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {

@@ -9,7 +9,13 @@ pub(super) fn write(thread: &Thread, style: &Style, out: &mut dyn Write) -> io::
     // A quote in a name would seem to end it.
     let name = thread.name.replace('"', "\\\"");
     let title = format!("thread {} (tid {}) \"{name}\":", thread.index, thread.tid);
-    writeln!(out, "{} {}", style.name(Role::Title, &title), words::doing(thread))?;
+    write!(out, "{} {}", style.name(Role::Title, &title), words::doing(thread))?;
+    let facts = words::facts(thread);
+    let comma = if facts.is_empty() { "" } else { ", " };
+    writeln!(out, "{comma}{}", style.text(&facts))?;
+    for function in thread.kernel_stack.iter().flatten() {
+        writeln!(out, "  {} {}", style.paint(Role::Quiet, "kernel"), style.text(function))?;
+    }
     frames::write(thread, style, out)?;
     if let Some(why) = words::end(thread) {
         let label = if thread.frames.is_empty() { "no stack:" } else { "stack incomplete:" };

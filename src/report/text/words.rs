@@ -1,5 +1,5 @@
 //! Codes, numbers and times in words.
-use crate::report::{END_EXITED, END_KERNEL_WORKER, END_NOT_STOPPED, Thread};
+use crate::report::{END_EXITED, END_KERNEL_WORKER, END_NOT_STOPPED, END_RUNNING, Thread};
 
 /// What a thread is doing.
 pub(super) fn doing(thread: &Thread) -> String {
@@ -26,6 +26,18 @@ pub(super) fn doing(thread: &Thread) -> String {
     }
 }
 
+/// What `/proc` knows of a thread beyond that, where there is little else.
+pub(super) fn facts(thread: &Thread) -> String {
+    let mut parts = Vec::new();
+    let waits =
+        thread.wait_channel.as_ref().filter(|_| thread.frames.is_empty() || thread.state == Some('D'));
+    parts.extend(waits.map(|function| format!("waits in {function}")));
+    // The kernel counts in ticks, of which there are few in a second.
+    let used = thread.cpu_ns.filter(|&ns| ns > 0 && thread.frames.is_empty() && !thread.stopped);
+    parts.extend(used.map(|ns| format!("used {} of processor time", duration(ns))));
+    parts.join(", ")
+}
+
 /// How a frame was found, where that is not the normal case.
 pub(super) fn how(code: &str) -> Option<&str> {
     match code {
@@ -40,11 +52,12 @@ pub(super) fn how(code: &str) -> Option<&str> {
 
 /// Why a walk ended before its root.
 pub(super) fn end(thread: &Thread) -> Option<String> {
-    if thread.is_complete() {
+    if thread.has_whole_stack() {
         return None;
     }
     let reason = match thread.end.as_str() {
         END_NOT_STOPPED => "it was not stopped, so there are no registers",
+        END_RUNNING => "it was running, and /proc tells registers only of threads that wait",
         "no_unwind_info" => "there is no unwind information",
         "unreadable_stack" => "the stack could not be read",
         "stack_cut" => "not all of the stack was copied",

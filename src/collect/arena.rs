@@ -76,6 +76,14 @@ impl Arena {
         place
     }
 
+    /// Forgets everything, for the next thread.
+    pub(super) fn clear(&mut self) {
+        let last = self.chunks.pop();
+        self.chunks.clear();
+        self.chunks.extend(last);
+        self.used = 0;
+    }
+
     /// The bytes at a place.
     pub(super) fn bytes(&self, place: Place) -> &[u8] {
         &self.chunks[place.chunk][place.start..place.start + place.length]

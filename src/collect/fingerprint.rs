@@ -1,8 +1,8 @@
 //! Telling whether a process still runs the program it ran before: exec keeps the process id and the
 //! start time.
+use super::memory::Memory;
 use crate::ids::Tid;
 use crate::proc::ProcDir;
-use crate::sys::memory;
 
 const AT_RANDOM: u64 = 25;
 
@@ -16,21 +16,21 @@ pub(super) struct Fingerprint {
 
 impl Fingerprint {
     /// `None` if the auxiliary vector cannot be read or has no such entry.
-    pub(super) fn read(dir: &ProcDir, via: Tid) -> Option<Fingerprint> {
+    pub(super) fn read(dir: &ProcDir, memory: &Memory) -> Option<Fingerprint> {
         let address = random_address(&dir.read("auxv").ok()?)?;
-        let bytes = read_bytes(via, address)?;
+        let bytes = read_bytes(memory, memory.via(), address)?;
         Some(Fingerprint { address, bytes })
     }
 
     /// Whether the program of this thread is the same one. No thread counts as the same: it ended.
-    pub(super) fn matches(&self, via: Option<Tid>) -> bool {
-        via.is_none_or(|tid| read_bytes(tid, self.address) == Some(self.bytes))
+    pub(super) fn matches(&self, memory: &Memory, via: Option<Tid>) -> bool {
+        via.is_none_or(|tid| read_bytes(memory, tid, self.address) == Some(self.bytes))
     }
 }
 
-fn read_bytes(via: Tid, address: u64) -> Option<[u8; 16]> {
+fn read_bytes(memory: &Memory, via: Tid, address: u64) -> Option<[u8; 16]> {
     let mut bytes = [0; 16];
-    (memory::read(via, address, &mut bytes) == bytes.len()).then_some(bytes)
+    (memory.read_by(via, address, &mut bytes) == bytes.len()).then_some(bytes)
 }
 
 /// The auxiliary vector is pairs of words, type and value.
@@ -50,10 +50,11 @@ mod tests {
     fn a_process_has_its_own_and_keeps_it() {
         let own = Tid(std::process::id() as i32);
         let dir = ProcDir::open("/proc/self").expect("/proc is mounted");
-        let fingerprint = Fingerprint::read(&dir, own).expect("every program gets one");
-        assert!(fingerprint.matches(Some(own)));
+        let memory = Memory::of(own);
+        let fingerprint = Fingerprint::read(&dir, &memory).expect("every program gets one");
+        assert!(fingerprint.matches(&memory, Some(own)));
         let other = Fingerprint { bytes: [0; 16], ..fingerprint };
-        assert!(!other.matches(Some(own)));
+        assert!(!other.matches(&memory, Some(own)));
     }
 
     #[test]

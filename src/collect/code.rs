@@ -2,9 +2,8 @@
 //! points into it, so that a return address can be told from other values later.
 use threaddump_arch::Registers;
 
-use crate::ids::Tid;
+use super::memory::Memory;
 use crate::snapshot::{Mapping, MemoryPiece, Module, ThreadSnapshot};
-use crate::sys::memory;
 
 /// Bytes copied before each address: the longest call instruction, and room for alignment.
 const BEFORE: u64 = 16;
@@ -15,7 +14,7 @@ const LIMIT: u64 = 16 << 20;
 
 /// Copies the code that the stacks and registers of the threads point to.
 pub(super) fn copy(
-    via: Tid,
+    memory: &Memory,
     mappings: &[Mapping],
     modules: &[Module],
     threads: &[ThreadSnapshot],
@@ -35,7 +34,7 @@ pub(super) fn copy(
     let mut pieces = Vec::new();
     for (start, end) in merge(&addresses) {
         let mut bytes = vec![0; (end - start) as usize];
-        let length = memory::read(via, start, &mut bytes);
+        let length = memory.read(start, &mut bytes);
         bytes.truncate(length);
         if !bytes.is_empty() {
             pieces.push(MemoryPiece { start, bytes });

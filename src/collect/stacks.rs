@@ -1,10 +1,10 @@
-//! Copying stacks while their threads are stopped, without knowing how to unwind them.
+//! Copying stacks without knowing how to unwind them.
 use threaddump_arch::{Arch, Registers};
 
 use super::arena::{Arena, ArenaPiece};
+use super::memory::Memory;
 use crate::ids::Tid;
 use crate::snapshot::Mapping;
-use crate::sys::memory;
 
 /// Bytes copied at once of each stack.
 const FIRST: usize = 64 << 10;
@@ -113,6 +113,7 @@ fn is_guard(mapping: &Mapping) -> bool {
 /// Copies stacks of one process.
 #[derive(Debug)]
 pub(super) struct StackCopier<'a> {
+    memory: &'a Memory,
     ranges: &'a Ranges,
     limit: Option<u64>,
     budget: u64,
@@ -128,8 +129,13 @@ pub(super) struct Stacks {
 
 impl<'a> StackCopier<'a> {
     /// For so many threads; `limit` replaces the limits of each stack.
-    pub(super) fn new(threads: usize, ranges: &'a Ranges, limit: Option<u64>) -> StackCopier<'a> {
-        StackCopier { ranges, limit, budget: BUDGET, arena: Arena::new(threads, FIRST) }
+    pub(super) fn new(
+        threads: usize,
+        memory: &'a Memory,
+        ranges: &'a Ranges,
+        limit: Option<u64>,
+    ) -> StackCopier<'a> {
+        StackCopier { memory, ranges, limit, budget: BUDGET, arena: Arena::new(threads, FIRST) }
     }
 
     /// Copies the stack at the stack pointer, and those that signal frames on it lead to.
@@ -161,7 +167,7 @@ impl<'a> StackCopier<'a> {
         let range = self.ranges.stack_at(below, pointer).or_else(|| self.ranges.stack_at(sp, pointer));
         // A stack made after the maps were read can lie right below a known one; then it has not
         // overflowed, and can be read.
-        let is_new = |range: &Range| sp < range.start && memory::read(tid, sp & !7, &mut [0; 8]) > 0;
+        let is_new = |range: &Range| sp < range.start && self.memory.read_by(tid, sp & !7, &mut [0; 8]) > 0;
         let range = range.filter(|range| !is_new(range));
         let mut low = range.map_or(below, |range| below.max(range.start));
         let above = stacks.pieces.iter().map(|piece| piece.start).filter(|&start| start > low).min();
@@ -193,9 +199,9 @@ impl<'a> StackCopier<'a> {
     /// Reads a little first, since most stacks end soon and large rooms cost time.
     fn read(&mut self, tid: Tid, low: u64, wanted: usize) -> Option<ArenaPiece> {
         let first = wanted.min(FIRST);
-        let mut copied = memory::read(tid, low, self.arena.room(first));
+        let mut copied = self.memory.read_by(tid, low, self.arena.room(first));
         if copied == first && first < wanted {
-            copied = memory::read(tid, low, self.arena.room(wanted));
+            copied = self.memory.read_by(tid, low, self.arena.room(wanted));
         }
         self.budget = self.budget.saturating_sub(copied as u64);
         (copied > 0).then(|| ArenaPiece { start: low, place: self.arena.keep(copied) })
@@ -242,11 +248,18 @@ mod tests {
         assert_eq!(ranges(text), [(0x2000, 0x3000, Other), (0x4000, 0x5000, Other)]);
     }
 
+    fn own_id() -> Tid {
+        Tid(std::process::id() as i32)
+    }
+
+    fn own_memory() -> Memory {
+        Memory::of(own_id())
+    }
+
     /// A piece of our own memory that plays the stack of a thread.
     struct Own {
         memory: Vec<u64>,
         ranges: Ranges,
-        via: Tid,
     }
 
     impl Own {
@@ -254,15 +267,16 @@ mod tests {
             let memory: Vec<u64> = (0..words as u64).collect();
             let start = memory.as_ptr() as u64;
             let range = Range { start, end: start + words as u64 * 8, kind };
-            Own { memory, ranges: Ranges(vec![range]), via: Tid(std::process::id() as i32) }
+            Own { memory, ranges: Ranges(vec![range]) }
         }
 
         fn copy(&self, word: usize, limit: Option<u64>) -> (u64, Vec<MemoryPiece>, bool) {
             let sp = self.memory.as_ptr() as u64 + word as u64 * 8;
             let mut registers = Registers::new(Arch::X86_64);
             registers.set(Arch::X86_64.sp(), sp);
-            let mut copier = StackCopier::new(1, &self.ranges, limit);
-            let stacks = copier.copy(self.via, Arch::X86_64, &registers);
+            let memory = own_memory();
+            let mut copier = StackCopier::new(1, &memory, &self.ranges, limit);
+            let stacks = copier.copy(own_id(), Arch::X86_64, &registers);
             (sp, copier.arena.take(&stacks.pieces), stacks.cut)
         }
 
@@ -329,14 +343,14 @@ mod tests {
     #[test]
     fn wild_stack_pointers_give_no_stack() {
         let ranges = Ranges::default();
-        let own = Tid(std::process::id() as i32);
-        let mut copier = StackCopier::new(1, &ranges, None);
+        let memory = own_memory();
+        let mut copier = StackCopier::new(1, &memory, &ranges, None);
         for sp in [0, 1, 127, 128, 4096, 1 << 63, u64::MAX - 7, u64::MAX] {
             let mut registers = Registers::new(Arch::X86_64);
             for (id, _) in Arch::X86_64.iter() {
                 registers.set(id, sp);
             }
-            let stacks = copier.copy(own, Arch::X86_64, &registers);
+            let stacks = copier.copy(own_id(), Arch::X86_64, &registers);
             assert!(stacks.pieces.is_empty(), "{sp:#x}");
         }
     }

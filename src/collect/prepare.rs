@@ -1,0 +1,231 @@
+//! Everything that can be read of a process before its threads are looked at.
+use std::path::{Path, PathBuf};
+
+use threaddump_arch::Arch;
+
+use super::denied::{self, is_gone, is_refusal};
+use super::error::io_error;
+use super::fingerprint::Fingerprint;
+use super::memory::Memory;
+use super::modules::{self, Finder};
+use super::{CollectError, Options, PermissionReason, Via, facts, live, proc};
+use crate::ids::{Pid, Tid};
+use crate::proc::{ProcDir, Stat, Status, parse_maps};
+use crate::snapshot::{Mapping, Module, Problem, ProcessFacts, Snapshot};
+
+/// A process about which everything is known that can be read without stopping it.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) pid: Pid,
+    /// `/proc/PID`, held open.
+    pub(super) leader: ProcDir,
+    /// The directory that works: the same, or that of another thread if the leader has ended.
+    pub(super) dir: ProcDir,
+    /// A thread that was alive, through which memory is read.
+    pub(super) via: Tid,
+    pub(super) memory: Memory,
+    pub(super) options: Options,
+    pub(super) facts: ProcessFacts,
+    pub(super) maps_text: Vec<u8>,
+    pub(super) mappings: Vec<Mapping>,
+    pub(super) modules: Vec<Module>,
+    root: PathBuf,
+    pub(super) fingerprint: Option<Fingerprint>,
+    pub(super) problems: Vec<Problem>,
+    /// Why its threads cannot be stopped, where that is known before the attempt.
+    refusal: Option<CollectError>,
+}
+
+/// Reads everything that can be read before the threads are looked at.
+///
+/// # Errors
+/// If there is no such process, or nothing of it can be shown in the way that was asked for; the cause
+/// is found out.
+pub fn prepare(pid: Pid, options: &Options) -> Result<Prepared, CollectError> {
+    let mut prepared = read(pid, options)?;
+    match (options.via, prepared.refusal.take()) {
+        (Via::Ptrace, Some(refusal)) => Err(refusal),
+        (_, refusal) => Ok(Prepared { refusal, ..prepared }),
+    }
+}
+
+fn read(pid: Pid, options: &Options) -> Result<Prepared, CollectError> {
+    let (leader, stat, status) = open_process(pid)?;
+    let (dir, via) = working_dir(pid, &leader, &stat)?;
+    let tracer = denied::tracer(&leader, Some(via));
+    let arch = check_arch(pid, &dir)?;
+    let (maps_text, denial) = match dir.read("maps") {
+        Ok(text) => (text, None),
+        Err(error) if is_refusal(&error) => (Vec::new(), Some(denied::permission(pid, &dir))),
+        Err(error) => return Err(cannot_read(pid, &leader, "maps", error)),
+    };
+    let mappings = parse_maps(&maps_text);
+    if mappings.is_empty() && denial.is_none() {
+        return Err(CollectError::Exited { pid });
+    }
+    check_threads(pid, &leader, &options.threads)?;
+    let memory = Memory::of(via);
+    let mut finder = Finder::new(&memory, &dir);
+    let modules = finder.find(&mappings, &[]);
+    let problems = std::mem::take(&mut finder.problems);
+    let fingerprint = Fingerprint::read(&dir, &memory);
+    let mut facts = facts::read(pid, &dir, &stat, &status, arch);
+    facts.tracer.clone_from(&tracer);
+    let (root, options) = (dir.path().join("root"), options.clone());
+    let traced = tracer.map(|tracer| CollectError::AlreadyTraced { pid, tracer: Some(tracer) });
+    let refusal = traced.or(denial);
+    Ok(Prepared {
+        pid,
+        leader,
+        dir,
+        via,
+        memory,
+        options,
+        facts,
+        maps_text,
+        mappings,
+        modules,
+        root,
+        fingerprint,
+        problems,
+        refusal,
+    })
+}
+
+impl Prepared {
+    /// The ELF objects of the process, by ascending address.
+    pub fn modules(&self) -> &[Module] {
+        &self.modules
+    }
+
+    /// Facts about the process.
+    pub fn facts(&self) -> &ProcessFacts {
+        &self.facts
+    }
+
+    /// The root directory of the process, as a path that works for us.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A directory of `/proc` that works: that of the process, or of another thread if the first has
+    /// ended.
+    pub fn proc_dir(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+
+    /// Copies registers and stacks in the way that was asked for, or in the best one that is allowed.
+    ///
+    /// # Errors
+    /// If the process ended, started another program, or may not be looked at in the way that was asked
+    /// for.
+    pub fn capture(mut self) -> Result<Snapshot, CollectError> {
+        match (self.options.via, self.refusal.take()) {
+            (Via::Proc, _) => proc::capture(self, None),
+            (Via::Ptrace, Some(refusal)) => Err(refusal),
+            (Via::Ptrace, None) => live::capture(self).map_err(|(_, error)| error),
+            (Via::Auto, Some(refusal)) => proc::capture(self, Some(refusal)),
+            (Via::Auto, None) => match live::capture(self) {
+                Ok(snapshot) => Ok(snapshot),
+                Err((
+                    prepared,
+                    error @ (CollectError::AlreadyTraced { .. } | CollectError::Permission { .. }),
+                )) => proc::capture(*prepared, Some(error)),
+                Err((_, error)) => Err(error),
+            },
+        }
+    }
+}
+
+fn open_process(pid: Pid) -> Result<(ProcDir, Stat, Status), CollectError> {
+    if pid.0 <= 0 {
+        return Err(CollectError::NoSuchProcess { pid });
+    }
+    let own = std::process::id() as i32;
+    if pid.0 == own {
+        return Err(CollectError::Itself { pid });
+    }
+    let what = |error| first_error(pid, error);
+    let dir = ProcDir::open(format!("/proc/{pid}")).map_err(what)?;
+    let stat = dir.stat(None).map_err(what)?;
+    let status = dir.status(None).map_err(what)?;
+    match status.tgid {
+        Some(tgid) if tgid == own => return Err(CollectError::Itself { pid }),
+        Some(tgid) if tgid != pid.0 => {
+            return Err(CollectError::NotAProcess { tid: Tid(pid.0), pid: Pid(tgid) });
+        }
+        _ => {}
+    }
+    if stat.is_kernel_thread() {
+        let name = String::from_utf8_lossy(&stat.name).into_owned();
+        return Err(CollectError::KernelThread { pid, name });
+    }
+    Ok((dir, stat, status))
+}
+
+/// The error for a process whose directory cannot even be opened. With `hidepid` a process of another
+/// user looks like none; sending it no signal at all tells the difference.
+fn first_error(pid: Pid, error: std::io::Error) -> CollectError {
+    if is_gone(&error) && std::fs::symlink_metadata("/proc/self").is_err() {
+        return CollectError::NoProc;
+    }
+    let exists = || {
+        use nix::{errno::Errno, sys::signal::kill, unistd};
+        !matches!(kill(unistd::Pid::from_raw(pid.0), None), Err(Errno::ESRCH))
+    };
+    if is_refusal(&error) || (is_gone(&error) && exists()) {
+        return CollectError::Permission { pid, reason: PermissionReason::HidePid };
+    }
+    if is_gone(&error) {
+        return CollectError::NoSuchProcess { pid };
+    }
+    CollectError::Io { what: format!("read /proc/{pid}"), source: error }
+}
+
+/// The leader's directory and id, or those of a thread that lives on after it.
+fn working_dir(pid: Pid, leader: &ProcDir, stat: &Stat) -> Result<(ProcDir, Tid), CollectError> {
+    let tids = if stat.has_ended() { leader.list_tasks().unwrap_or_default() } else { vec![pid.leader()] };
+    let lives = |tid: &Tid| leader.stat(Some(*tid)).is_ok_and(|stat| !stat.has_ended());
+    let Some(via) = tids.into_iter().find(lives) else {
+        let parent = denied::process_name(stat.ppid).map(|name| (stat.ppid, name));
+        let name = String::from_utf8_lossy(&stat.name).into_owned();
+        return Err(CollectError::Zombie { pid, name, parent });
+    };
+    let name = format!("task/{via}");
+    let dir = if via == pid.leader() { leader.try_clone() } else { leader.open_dir(&name) };
+    Ok((dir.map_err(|error| cannot_read(pid, leader, &name, error))?, via))
+}
+
+/// The architecture of the executable, so that a program we cannot read is not stopped at all. A file
+/// that may be run but not read is let pass; its registers will tell.
+fn check_arch(pid: Pid, dir: &ProcDir) -> Result<Arch, CollectError> {
+    let native = threaddump_arch::NATIVE.ok_or_else(|| CollectError::UnsupportedArch {
+        pid,
+        what: "on a machine of an unknown kind".to_owned(),
+    })?;
+    let Some(header) = dir.open_file("exe").ok().and_then(|file| modules::file_header(&file)) else {
+        return Ok(native);
+    };
+    match Arch::from_elf(header.machine, header.class_64) {
+        Some(arch) if arch == native => Ok(arch),
+        _ => Err(CollectError::UnsupportedArch { pid, what: header.describe() }),
+    }
+}
+
+fn check_threads(pid: Pid, leader: &ProcDir, wanted: &[Tid]) -> Result<(), CollectError> {
+    let Some(&first) = wanted.first() else { return Ok(()) };
+    let tids = leader.list_tasks().map_err(|error| cannot_read(pid, leader, "task", error))?;
+    let any = wanted.iter().any(|tid| tids.binary_search(tid).is_ok());
+    if any { Ok(()) } else { Err(CollectError::NoSuchThread { pid, tid: first }) }
+}
+
+/// The error for a file in the directory of a process that was there a moment ago.
+pub(super) fn cannot_read(pid: Pid, dir: &ProcDir, name: &str, error: std::io::Error) -> CollectError {
+    if is_refusal(&error) {
+        denied::refused(pid, dir)
+    } else if is_gone(&error) {
+        CollectError::Exited { pid }
+    } else {
+        io_error(format!("read {}", dir.path().join(name).display()))(error)
+    }
+}
