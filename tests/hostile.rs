@@ -4,6 +4,8 @@
 mod case;
 #[path = "hostile/craft.rs"]
 mod craft;
+#[path = "hostile/debug_info.rs"]
+mod debug_info;
 #[path = "hostile/files.rs"]
 mod files;
 #[path = "hostile/stage.rs"]
@@ -21,7 +23,7 @@ fn main() {
         stage::measure();
     }
     let arguments = Arguments::from_args();
-    let cases = [unwinding::CASES, files::CASES].into_iter().flatten();
+    let cases = [unwinding::CASES, files::CASES, debug_info::CASES].into_iter().flatten();
     let trials = cases.map(|case| Trial::test(case.name, move || run(case)));
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }

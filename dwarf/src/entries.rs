@@ -11,6 +11,10 @@ use crate::error::CfiError;
 const MAX_CIE: usize = 1 << 16;
 /// Bytes of an entry. All of its instructions may have to be run for one address.
 const MAX_FDE: usize = 1 << 20;
+/// Entries looked at in one pass; browsers have about a million.
+const MAX_ENTRIES: usize = 1 << 22;
+/// Entries of length 0 passed over; a hole in a file is full of them.
+const MAX_EMPTY: usize = 1 << 16;
 /// Bytes of CIEs parsed in one pass, as a multiple of the section's length.
 const MAX_CIE_SHARE: usize = 8;
 
@@ -70,7 +74,8 @@ where
 {
     let mut rest = section.reader().clone();
     let end = rest.len();
-    core::iter::from_fn(move || {
+    let mut empty = if S::ENDS_AT_ZERO { 0 } else { MAX_EMPTY };
+    let next = core::iter::from_fn(move || {
         loop {
             let place = end - rest.len();
             let (length, _) = rest.read_initial_length().ok()?;
@@ -78,11 +83,10 @@ where
             if length != 0 {
                 return Some(place);
             }
-            if S::ENDS_AT_ZERO {
-                return None;
-            }
+            empty = empty.checked_sub(1)?;
         }
-    })
+    });
+    next.take(MAX_ENTRIES)
 }
 
 /// Every entry that can be parsed. Linkers leave the entries of functions they discard at address 0

@@ -1,14 +1,18 @@
 //! Which ELF objects are among the mappings, and where their contents can be had.
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 
 use super::memory::Memory;
 use super::{elf, facts};
 use crate::proc::ProcDir;
 use crate::snapshot::{Mapping, Module, ModuleImage, Problem};
+use crate::sys::mapping::open_regular;
+use crate::sys::root::Root;
 
 /// Longest file that is copied because its path no longer leads to it.
 const MAX_FILE_COPY: u64 = 256 << 20;
@@ -16,8 +20,17 @@ const MAX_FILE_COPY: u64 = 256 << 20;
 const MAX_MEMORY_IMAGE: u64 = 64 << 20;
 /// More mappings are not looked at for one module; a program header table can claim any size.
 const MAX_MEMBERS: usize = 4096;
+/// Modules of one process; browsers have some hundreds.
+const MAX_MODULES: usize = 10_000;
+/// Modules that are the same file; loaders map one once, or once for each name space of theirs.
+const MAX_SAME: usize = 64;
+/// Modules that can hold one address: one in the holes of another.
+const MAX_NESTED: usize = 8;
 /// All copies of one process together.
 const MAX_COPIES: u64 = 1 << 30;
+
+/// Device and inode.
+type FileId = ((u32, u32), u64);
 
 /// The process whose mappings are looked at.
 #[derive(Debug)]
@@ -25,6 +38,7 @@ pub(super) struct Finder<'a> {
     memory: &'a Memory,
     dir: &'a ProcDir,
     root: Vec<u8>,
+    files: Option<Root>,
     copies_left: u64,
     /// What could not be copied.
     pub(super) problems: Vec<Problem>,
@@ -41,28 +55,51 @@ struct Candidate<'m> {
 impl<'a> Finder<'a> {
     pub(super) fn new(memory: &'a Memory, dir: &'a ProcDir) -> Finder<'a> {
         let root = dir.read_link("root").unwrap_or_default();
-        Finder { memory, dir, root, copies_left: MAX_COPIES, problems: Vec::new() }
+        let files = Root::open(&dir.path().join("root")).ok();
+        Finder { memory, dir, root, files, copies_left: MAX_COPIES, problems: Vec::new() }
     }
 
     /// The modules, by ascending address; those in `known` are left out.
     pub(super) fn find(&mut self, mappings: &[Mapping], known: &[Module]) -> Vec<Module> {
         let mut modules: Vec<Module> = Vec::new();
+        let mut files: HashMap<FileId, usize> = HashMap::new();
         for (index, mapping) in mappings.iter().enumerate() {
             let is_file = mapping.inode != 0 && mapping.offset == 0 && mapping.permissions.read;
             let is_vdso = mapping.path == b"[vdso]";
             let holds = |module: &Module| {
                 (module.start..module.end).contains(&mapping.start) && module.inode == mapping.inode
             };
-            if !(is_file || is_vdso) || known.iter().chain(modules.last()).any(holds) {
+            let before = known.partition_point(|module| module.start <= mapping.start);
+            let near = known[..before].iter().rev().take(MAX_NESTED);
+            if !(is_file || is_vdso) || near.chain(modules.last()).any(holds) {
                 continue;
+            }
+            if modules.len() == MAX_MODULES {
+                let what = format!("only the first {MAX_MODULES} files of code were looked at");
+                self.problems.push(Problem::new("file", what));
+                break;
             }
             if is_vdso {
                 modules.push(self.vdso(mapping));
-            } else if let Some(candidate) = self.candidate(mappings, index) {
+            } else if let Some(candidate) = self.candidate(mappings, index)
+                && self.is_new(&mut files, mapping)
+            {
                 modules.push(self.module(&candidate));
             }
         }
         modules
+    }
+
+    /// Whether a file was not met too often.
+    fn is_new(&mut self, files: &mut HashMap<FileId, usize>, mapping: &Mapping) -> bool {
+        let times = files.entry((mapping.device, mapping.inode)).or_default();
+        *times += 1;
+        if *times == MAX_SAME + 1 {
+            let path = String::from_utf8_lossy(&mapping.path);
+            let what = format!("only {MAX_SAME} of the places where {path} is mapped were looked at");
+            self.problems.push(Problem::new("file", what));
+        }
+        *times <= MAX_SAME
     }
 
     /// Whether an ELF file begins here and some of it can be executed; data files are none.
@@ -141,26 +178,42 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// Whether the path no longer leads to the file that is mapped. Device and inode alone do not tell:
-    /// on overlay and btrfs file systems maps and stat differ about one and the same file.
+    /// Whether the path no longer leads to the file that is mapped. Where device and inode do
+    /// not tell, the build ID does.
     fn is_replaced(&self, module: &mut Module) -> bool {
         if module.path.starts_with(b"/memfd:") {
             return true;
         }
+        let opened = self.open_in_root(&module.path);
+        let is_there = !module.deleted && opened.as_ref().is_ok_and(|file| is_file(file, module));
+        if !is_there && let Some(name) = self.other_spelling(module) {
+            module.path = name;
+            module.deleted = false;
+            return false;
+        }
+        match opened {
+            _ if module.deleted => true,
+            Ok(_) if is_there => false,
+            Ok(file) => module.build_id.is_none() || file_build_id(&file) != module.build_id,
+            // Nothing is there, or something else by now: a pipe, a folder, a link in a circle.
+            Err(error) => !super::denied::is_refusal(&error),
+        }
+    }
+
+    /// The name of the file if it only looks like what the kernel makes of another: with its mark for
+    /// deleted files at the end, or with what it writes for a line end.
+    fn other_spelling(&self, module: &Module) -> Option<Vec<u8>> {
+        let mut name = module.path.clone();
         if module.deleted {
-            // A name that ends in " (deleted)" looks like the kernel's mark.
-            let name = [&module.path[..], b" (deleted)"].concat();
-            if self.open_in_root(&name).is_ok_and(|file| is_file(&file, module)) {
-                module.path = name;
-                module.deleted = false;
-                return false;
-            }
-            return true;
+            name.extend(b" (deleted)");
         }
-        match self.open_in_root(&module.path) {
-            Ok(file) => !is_file(&file, module) && file_build_id(&file) != module.build_id,
-            Err(error) => super::denied::is_gone(&error),
-        }
+        let escaped: Vec<u8> = name
+            .iter()
+            .flat_map(|byte| if *byte == b'\n' { br"\012" } else { std::slice::from_ref(byte) })
+            .copied()
+            .collect();
+        let is_it = |name: &Vec<u8>| self.open_in_root(name).is_ok_and(|file| is_file(&file, module));
+        [name, escaped].into_iter().filter(|name| *name != module.path).find(is_it)
     }
 
     /// Whether it may be run, but not read: its memory can be copied all the same.
@@ -169,11 +222,10 @@ impl<'a> Finder<'a> {
     }
 
     fn open_in_root(&self, path: &[u8]) -> std::io::Result<File> {
-        let mut full = self.dir.path().join("root").into_os_string();
-        full.push(std::ffi::OsStr::from_bytes(path));
-        // Whatever is there by now: a pipe must not block us.
-        let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
-        File::options().read(true).custom_flags(flags).open(PathBuf::from(full))
+        match &self.files {
+            Some(root) => root.regular(Path::new(OsStr::from_bytes(path))),
+            None => Err(std::io::ErrorKind::PermissionDenied.into()),
+        }
     }
 
     /// The contents of a module whose path does not lead to them.
@@ -181,7 +233,7 @@ impl<'a> Finder<'a> {
         let mapping = candidate.mapping;
         let names = ["exe".to_owned(), format!("map_files/{:x}-{:x}", mapping.start, mapping.end)];
         for name in names {
-            let Ok(file) = self.dir.open_file(&name) else { continue };
+            let Ok(file) = open_regular(&self.dir.path().join(name)) else { continue };
             if is_file(&file, module)
                 && let Some(bytes) = self.read_whole(file)
             {
@@ -226,7 +278,8 @@ fn same_file(one: &Mapping, other: &Mapping) -> bool {
 fn is_file(file: &File, module: &Module) -> bool {
     file.metadata().is_ok_and(|data| {
         let device = (nix::sys::stat::major(data.dev()) as u32, nix::sys::stat::minor(data.dev()) as u32);
-        data.ino() == module.inode && device == module.device
+        // btrfs and overlayfs show another device in maps than in stat(2), both without a major number.
+        data.ino() == module.inode && (device == module.device || (device.0 == 0 && module.device.0 == 0))
     })
 }
 

@@ -4,7 +4,7 @@ use super::elf::{Elf, Layout, PT_DYNAMIC};
 /// Entries of the dynamic section read at most; real ones have about thirty.
 const MAX_ENTRIES: usize = 4096;
 /// Dynamic symbols an object may have.
-const MAX_SYMBOLS: u64 = 1 << 24;
+const MAX_SYMBOLS: u64 = 1 << 22;
 /// Size of a symbol, in bytes.
 const SYMBOL: u64 = 24;
 

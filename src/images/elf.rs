@@ -7,8 +7,12 @@ use object::elf::{FileHeader64, ProgramHeader64, SectionHeader64};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use threaddump_arch::Arch;
 
-/// Headers read at most; real files have some dozens.
+/// Section headers read at most; real files have some dozens.
 const MAX_HEADERS: usize = 1 << 16;
+/// Program headers read at most; the kernel takes 1,170.
+const MAX_SEGMENTS: usize = 1 << 11;
+/// Size of a program header, in bytes.
+const SEGMENT_SIZE: usize = size_of::<ProgramHeader64<LE>>();
 /// Longest section name read, in bytes.
 const MAX_SECTION_NAME: usize = 256;
 /// Mappings begin at multiples of this on every kernel for the architectures we know, in bytes.
@@ -221,7 +225,12 @@ impl<'s> Elf<'s> {
 }
 
 fn segments(header: &FileHeader64<LE>, bytes: &[u8]) -> Vec<Segment> {
-    let headers = header.program_headers(LE, bytes).unwrap_or(&[]);
+    // Those that are there count, whatever number the header gives.
+    let rest = usize::try_from(header.e_phoff(LE)).ok().and_then(|start| bytes.get(start..));
+    let rest = rest.filter(|_| usize::from(header.e_phentsize(LE)) == SEGMENT_SIZE).unwrap_or(&[]);
+    let count = usize::from(header.e_phnum(LE)).min(MAX_SEGMENTS).min(rest.len() / SEGMENT_SIZE);
+    let headers =
+        object::pod::slice_from_bytes::<ProgramHeader64<LE>>(rest, count).map_or(&[][..], |(list, _)| list);
     let segment = |header: &ProgramHeader64<LE>| Segment {
         kind: header.p_type(LE).0,
         flags: header.p_flags(LE).0,
@@ -231,7 +240,7 @@ fn segments(header: &FileHeader64<LE>, bytes: &[u8]) -> Vec<Segment> {
         memory_size: header.p_memsz(LE),
         align: header.p_align(LE),
     };
-    headers.iter().take(MAX_HEADERS).map(segment).collect()
+    headers.iter().map(segment).collect()
 }
 
 fn sections<'s>(header: &FileHeader64<LE>, bytes: &'s [u8]) -> Vec<Section<'s>> {

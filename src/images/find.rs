@@ -2,15 +2,15 @@
 //!
 //! A path from a target's maps is only a hint: the file may have been replaced since, or the path
 //! may mean another file outside the target's root.
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use threaddump_arch::Arch;
 
 use super::FileAccess;
@@ -21,6 +21,13 @@ use super::sections::Contents;
 use super::store::Store;
 use crate::snapshot::{Module, hex};
 use crate::sys::mapping::{FileMapping, open_regular};
+use crate::sys::root::Root;
+
+/// Files that are mapped at most. Real processes have some hundreds, browsers; every mapping of ours
+/// counts against the kernel's limit for us.
+const MAX_FILES: usize = 8192;
+/// Bytes of files whose checksum is computed, all together.
+const MAX_CHECKED: u64 = 2 << 30;
 
 /// Opens files as the target sees them and checks that they are the right ones.
 #[derive(Debug)]
@@ -29,9 +36,16 @@ pub(super) struct Finder<'s> {
     arch: Arch,
     access: FileAccess,
     /// The target's root directory, held so that it can be used after the target has ended.
-    root: Option<File>,
+    root: Option<Root>,
     debug_dirs: Vec<PathBuf>,
+    /// Files that are mapped already.
+    mapped: RefCell<HashMap<FileKey, &'s FileMapping>>,
+    /// Bytes whose checksum may still be computed.
+    unchecked: Cell<u64>,
 }
+
+/// Device, inode, size, and time of the last change in seconds and nanoseconds.
+type FileKey = (u64, u64, u64, i64, i64);
 
 /// An opened file.
 #[derive(Debug)]
@@ -51,13 +65,18 @@ enum Refusal {
 impl<'s> Finder<'s> {
     pub(super) fn new(store: &'s Store, arch: Arch, access: &FileAccess, debug_dirs: &[PathBuf]) -> Self {
         let root = match access {
-            FileAccess::Live { root, .. } => {
-                let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
-                OpenOptions::new().read(true).custom_flags(flags).open(root).ok()
-            }
+            FileAccess::Live { root, .. } => Root::open(root).ok(),
             FileAccess::Host => None,
         };
-        Finder { store, arch, access: access.clone(), root, debug_dirs: debug_dirs.to_vec() }
+        Finder {
+            store,
+            arch,
+            access: access.clone(),
+            root,
+            debug_dirs: debug_dirs.to_vec(),
+            mapped: RefCell::default(),
+            unchecked: Cell::new(MAX_CHECKED),
+        }
     }
 
     /// The file of a module.
@@ -137,10 +156,22 @@ impl<'s> Finder<'s> {
     }
 
     fn map(&self, file: &File) -> Result<Opened<'s>, String> {
-        let mapping = FileMapping::of(file).map_err(|error| error.to_string())?;
-        // Parsed before it is stored: what is not used is unmapped at once.
-        Elf::parse(mapping.bytes(), Layout::File, self.arch)?;
-        let mapping = self.store.keep_mapping(mapping);
+        let words = |error: io::Error| error.to_string();
+        let meta = file.metadata().map_err(words)?;
+        let key = (meta.dev(), meta.ino(), meta.len(), meta.ctime(), meta.ctime_nsec());
+        let known = self.mapped.borrow().get(&key).copied();
+        let mapping = match known {
+            Some(known) => known,
+            None if self.mapped.borrow().len() >= MAX_FILES => return Err("too many files".to_owned()),
+            None => {
+                let mapping = FileMapping::of(file).map_err(words)?;
+                // Parsed before it is stored: what is not used is unmapped at once.
+                Elf::parse(mapping.bytes(), Layout::File, self.arch)?;
+                let mapping = self.store.keep_mapping(mapping);
+                self.mapped.borrow_mut().insert(key, mapping);
+                mapping
+            }
+        };
         let elf = Elf::parse(mapping.bytes(), Layout::File, self.arch)?;
         Ok(Opened { contents: Contents::new(elf, self.store), mapping })
     }
@@ -157,19 +188,9 @@ impl<'s> Finder<'s> {
 
     /// Opens a path as the target would: its symbolic links cannot leave its root.
     fn open(&self, path: &Path) -> io::Result<File> {
-        let (Some(root), FileAccess::Live { root: root_path, .. }) = (&self.root, &self.access) else {
-            return open_regular(path);
-        };
-        let how = OpenHow::new()
-            .flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY)
-            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        match openat2(root, path, how) {
-            Ok(file) => Ok(File::from(file)),
-            // Before Linux 5.6 and under older container filters there is no openat2(2).
-            Err(Errno::ENOSYS | Errno::EPERM) => {
-                open_regular(&root_path.join(path.strip_prefix("/").unwrap_or(path)))
-            }
-            Err(error) => Err(error.into()),
+        match &self.root {
+            Some(root) => root.regular(path),
+            None => open_regular(path),
         }
     }
 
@@ -203,7 +224,8 @@ impl<'s> Finder<'s> {
         link.paths(object, &self.debug_dirs).into_iter().find_map(|path| {
             let in_target = self.root.is_some().then(|| self.open(&path).ok()).flatten();
             let from_host = in_target.is_none() && self.root.is_some();
-            let opened = self.map(&in_target.or_else(|| open_regular(&path).ok())?).ok()?;
+            let file = in_target.or_else(|| open_regular(&path).ok())?;
+            let opened = self.map(&file).ok()?;
             let found = notes::build_id(&opened.contents.elf);
             let refusal = match (build_id, found) {
                 (Some(wanted), Some(found)) if wanted == found => None,
@@ -213,11 +235,11 @@ impl<'s> Finder<'s> {
                 _ if from_host => {
                     Some("it is outside the target's root and has no build ID to check".to_owned())
                 }
-                _ => {
-                    let sum = links::checksum(opened.contents.elf.bytes);
-                    let differs = sum != link.checksum;
-                    differs.then(|| format!("its checksum is {sum:08x}, not {:08x}", link.checksum))
-                }
+                _ => match links::checksum(&file, &self.unchecked) {
+                    Err(error) => Some(format!("cannot compute its checksum: {error}")),
+                    Ok(sum) if sum == link.checksum => None,
+                    Ok(sum) => Some(format!("its checksum is {sum:08x}, not {:08x}", link.checksum)),
+                },
             };
             match refusal {
                 None => Some((opened, path)),

@@ -1,5 +1,5 @@
 //! One module with its file.
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,8 @@ pub struct Image<'s> {
     debug: OnceCell<Option<(Opened<'s>, PathBuf)>>,
     shared_debug: OnceCell<Option<Opened<'s>>>,
     refused: RefCell<Vec<String>>,
+    /// What may still be looked at for stubs of the procedure linkage table.
+    plt_work: Cell<u64>,
     failure: Option<String>,
 }
 
@@ -65,6 +67,7 @@ impl<'s> Image<'s> {
             debug: OnceCell::new(),
             shared_debug: OnceCell::new(),
             refused: RefCell::default(),
+            plt_work: Cell::new(plt::WORK),
             failure: failure.flatten(),
         }
     }
@@ -158,7 +161,7 @@ impl<'s> Image<'s> {
     /// The function that a stub of the procedure linkage table calls, and the file address of the
     /// stub, if `address` (file address) is in one.
     pub fn plt_target(&self, address: u64) -> Option<(&'s [u8], u64)> {
-        plt::target(&self.contents.as_ref()?.elf, address)
+        plt::target(&self.contents.as_ref()?.elf, address, &self.plt_work)
     }
 
     /// The DWARF of the file, else of its debug file. `None` if there is none.

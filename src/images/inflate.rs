@@ -53,7 +53,10 @@ impl<'s> Compressed<'s> {
             return Err(format!("{} bytes cannot inflate to {}", self.data.len(), self.size));
         }
         if self.size > room {
-            return Err(format!("{} bytes are more than the {room} left for inflated sections", self.size));
+            return Err(format!(
+                "{} bytes are more than the {room} that sections like it may take",
+                self.size
+            ));
         }
         let size = usize::try_from(self.size).map_err(|_| "too large".to_owned())?;
         let mut inflated = Vec::new();
@@ -132,7 +135,7 @@ mod tests {
         }
         let right = with_header(1, 5, &data);
         let error = Compressed::with_header(&right).unwrap().inflate(4).unwrap_err();
-        assert_eq!(error, "5 bytes are more than the 4 left for inflated sections");
+        assert_eq!(error, "5 bytes are more than the 4 that sections like it may take");
         assert!(Compressed::with_header(&with_header(1, 6, &data)).unwrap().inflate(100).is_err());
         assert!(Compressed::with_header(&with_header(1, 4, &data)).unwrap().inflate(100).is_err());
     }

@@ -1,8 +1,12 @@
 //! Sections that name other files: `.gnu_debuglink` (GDB manual, "Separate Debug Files") and
 //! `.gnu_debugaltlink` (dwz(1)). The names come from the file and are not trusted: what is found is
 //! checked.
+use std::cell::Cell;
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use libdeflater::Crc;
@@ -80,11 +84,26 @@ impl<'s> AltLink<'s> {
     }
 }
 
-/// The checksum that `.gnu_debuglink` uses (CRC-32 of zlib).
-pub(super) fn checksum(bytes: &[u8]) -> u32 {
+/// The checksum that `.gnu_debuglink` uses (CRC-32 of zlib), of a whole file. Its size is taken from
+/// `left`.
+pub(super) fn checksum(file: &File, left: &Cell<u64>) -> io::Result<u32> {
+    let size = file.metadata()?.len();
+    left.set(left.get().checked_sub(size).ok_or(io::ErrorKind::FileTooLarge)?);
     let mut crc = Crc::new();
-    crc.update(bytes);
-    crc.sum()
+    let mut bytes = vec![0; 1 << 18];
+    let mut place = 0;
+    // Read and not mapped: as much memory as the file has would be in use at once.
+    loop {
+        match file.read_at(&mut bytes, place)? {
+            0 => return Ok(crc.sum()),
+            // It grows while we read.
+            _ if place > size => return Err(io::ErrorKind::FileTooLarge.into()),
+            length => {
+                crc.update(&bytes[..length]);
+                place += length as u64;
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -125,6 +144,12 @@ mod tests {
 
     #[test]
     fn the_checksum_is_that_of_zlib() {
-        assert_eq!(checksum(b"123456789"), 0xcbf4_3926);
+        let path = std::env::temp_dir().join(format!("threaddump-checksum-{}", std::process::id()));
+        std::fs::write(&path, b"123456789").unwrap();
+        let (file, left) = (File::open(&path).unwrap(), Cell::new(10));
+        assert_eq!(checksum(&file, &left).unwrap(), 0xcbf4_3926);
+        assert_eq!(left.get(), 1);
+        assert!(checksum(&file, &left).is_err(), "larger than what is left");
+        std::fs::remove_file(path).unwrap();
     }
 }

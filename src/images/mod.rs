@@ -70,6 +70,8 @@ pub struct Images<'s> {
     finder: Rc<Finder<'s>>,
     /// By ascending start.
     images: Vec<Image<'s>>,
+    /// The highest end of each image and those before it.
+    reach: Vec<u64>,
 }
 
 impl<'s> Images<'s> {
@@ -82,7 +84,7 @@ impl<'s> Images<'s> {
         options: &ImageOptions,
     ) -> Images<'s> {
         let finder = Rc::new(Finder::new(store, arch, files, &options.debug_dirs));
-        let mut images = Images { finder, images: Vec::new() };
+        let mut images = Images { finder, images: Vec::new(), reach: Vec::new() };
         images.add(modules);
         images
     }
@@ -97,6 +99,12 @@ impl<'s> Images<'s> {
             }
             self.images.insert(at, Image::open(module, &self.finder));
         }
+        let mut highest = 0;
+        let reach = self.images.iter().map(|image| {
+            highest = image.end().max(highest);
+            highest
+        });
+        self.reach = reach.collect();
     }
 
     /// Copies files into a snapshot that cannot be found again by their paths, since the process has
@@ -118,7 +126,9 @@ impl<'s> Images<'s> {
     pub fn at(&self, process_address: u64) -> Option<&Image<'s>> {
         let after = self.images.partition_point(|image| image.start() <= process_address);
         // Backwards, because one module may lie in a hole of another.
-        self.images[..after].iter().rev().find(|image| process_address < image.end())
+        let near = self.images[..after].iter().zip(&self.reach).rev();
+        let mut near = near.take_while(|(_, reach)| process_address < **reach);
+        near.find(|(image, _)| process_address < image.end()).map(|(image, _)| image)
     }
 
     /// All images, by ascending address.

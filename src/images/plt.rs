@@ -3,6 +3,8 @@
 //! A stub jumps through a slot of the global offset table, and a relocation of that slot names the
 //! function (System V ABI, AMD64 supplement, section 5.2). Lazily bound stubs of a table for
 //! indirect branch tracking only push the index of that relocation.
+use std::cell::Cell;
+
 use object::elf::{R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT};
 
 use super::elf::{Elf, Section};
@@ -15,8 +17,14 @@ const SHT_RELA: u32 = 4;
 /// Longest name given, in bytes.
 const MAX_NAME: usize = 4096;
 
-/// The function a stub at this file address calls: its name and the start of the stub.
-pub(super) fn target<'s>(elf: &Elf<'s>, address: u64) -> Option<(&'s [u8], u64)> {
+/// Relocations and sections that all lookups in one object may look at together; the largest have
+/// a million.
+pub(super) const WORK: u64 = 1 << 25;
+
+/// The function a stub at this file address calls: its name and the start of the stub. Takes what
+/// it looks at from `work`.
+pub(super) fn target<'s>(elf: &Elf<'s>, address: u64, work: &Cell<u64>) -> Option<(&'s [u8], u64)> {
+    spend(work, elf.sections.len())?;
     let table = elf.sections.iter().find(|section| {
         matches!(section.name, b".plt" | b".plt.sec" | b".plt.got") && holds(section, address)
     })?;
@@ -25,10 +33,10 @@ pub(super) fn target<'s>(elf: &Elf<'s>, address: u64) -> Option<(&'s [u8], u64)>
     let (code, _) = elf.at_address(start)?;
     let code = code.get(..usize::try_from(size).ok()?)?;
     let name = match (slot(code, start), pushed(code)) {
-        (Some(slot), _) => relocation(elf, |place, _, _| place == slot)?,
-        (None, Some(wanted)) => {
-            relocation(elf, |_, index, lazy| lazy && index == usize::try_from(wanted).unwrap_or(usize::MAX))?
-        }
+        (Some(slot), _) => relocation(elf, work, |place, _, _| place == slot)?,
+        (None, Some(wanted)) => relocation(elf, work, |_, index, lazy| {
+            lazy && index == usize::try_from(wanted).unwrap_or(usize::MAX)
+        })?,
         (None, None) => return None,
     };
     Some((name, start))
@@ -53,11 +61,16 @@ fn pushed(code: &[u8]) -> Option<u32> {
 
 /// The symbol of the first relocation that is wanted: its place, its index in its section, and
 /// whether that section belongs to `.plt`.
-fn relocation<'s>(elf: &Elf<'s>, wanted: impl Fn(u64, usize, bool) -> bool) -> Option<&'s [u8]> {
+fn relocation<'s>(
+    elf: &Elf<'s>,
+    work: &Cell<u64>,
+    wanted: impl Fn(u64, usize, bool) -> bool,
+) -> Option<&'s [u8]> {
     let sections = elf.sections.iter().filter(|section| section.kind == SHT_RELA);
     sections.into_iter().find_map(|section| {
         let lazy = section.name == b".rela.plt";
         let entries = elf.contents(section)?.chunks_exact(RELA_SIZE);
+        spend(work, entries.len())?;
         let (_, entry) = entries.enumerate().find(|(index, entry)| {
             let kind = u32::from_le_bytes([entry[8], entry[9], entry[10], entry[11]]);
             let is_function = kind == R_X86_64_JUMP_SLOT.0 || kind == R_X86_64_GLOB_DAT.0;
@@ -66,6 +79,11 @@ fn relocation<'s>(elf: &Elf<'s>, wanted: impl Fn(u64, usize, bool) -> bool) -> O
         let symbol = usize::try_from(word(entry, 8)? >> 32).ok()?;
         symbol_name(elf, elf.sections.get(section.link as usize)?, symbol)
     })
+}
+
+fn spend(work: &Cell<u64>, amount: usize) -> Option<()> {
+    work.set(work.get().checked_sub(amount as u64)?);
+    Some(())
 }
 
 fn symbol_name<'s>(elf: &Elf<'s>, symbols: &Section<'s>, index: usize) -> Option<&'s [u8]> {

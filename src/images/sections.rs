@@ -63,9 +63,9 @@ impl<'s> Contents<'s> {
         let compressed = if is_old { Compressed::with_magic(bytes) } else { Compressed::with_header(bytes) };
         let result = compressed
             .ok_or_else(|| "unknown compression".to_owned())
-            .and_then(|compressed| compressed.inflate(self.store.room()));
+            .and_then(|compressed| compressed.inflate(self.store.room(compressed.size, bytes.len())));
         let inflated = match result {
-            Ok(inflated) => self.store.keep_inflated(inflated),
+            Ok(inflated) => self.store.keep_inflated(inflated, bytes.len()),
             Err(error) => {
                 self.failures.borrow_mut().push(format!("cannot inflate {name}: {error}"));
                 &[]

@@ -55,7 +55,13 @@ pub struct Symbolizer<'i, 's> {
     symbols: HashMap<u64, Option<Symbol>>,
     answers: HashMap<u64, Rc<[Named]>>,
     nothing: Rc<[Named]>,
+    /// Inlined functions that may still be shown.
+    inlined_left: usize,
 }
+
+/// Inlined functions of all frames of a dump. Crafted debug information can have hundreds at every
+/// address.
+const MAX_INLINED: usize = 50_000;
 
 /// The DWARF of one image.
 #[derive(Debug, Default)]
@@ -82,6 +88,7 @@ impl<'i, 's> Symbolizer<'i, 's> {
             symbols: HashMap::new(),
             answers: HashMap::new(),
             nothing: Rc::new([]),
+            inlined_left: MAX_INLINED,
         }
     }
 
@@ -181,7 +188,10 @@ impl<'i, 's> Symbolizer<'i, 's> {
         if let Some(better) = better_name(function.frames.last(), symbol.as_ref()) {
             outer.function = Some(better);
         }
-        if !options.inlines {
+        let inlined = frames.len() - 1;
+        let shown = options.inlines && inlined <= self.inlined_left;
+        self.inlined_left -= if shown { inlined } else { 0 };
+        if !shown {
             // The line that goes with the compiled function is that of the inlined call.
             frames.drain(..frames.len() - 1);
         }

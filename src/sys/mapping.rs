@@ -93,17 +93,28 @@ impl Drop for FileMapping {
     }
 }
 
-/// Opens a regular file for reading without ever waiting for one that is something else.
+/// Opens a regular file for reading; what is something else is not opened at all, since opening a
+/// device can start what it drives and opening a pipe can wait, or wake who waits at its other end.
 ///
 /// # Errors
 ///
 /// The errors of open(2); `InvalidInput` if it is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    // A fifo would block an open without O_NONBLOCK, a terminal become ours without O_NOCTTY.
+    let flags = libc::O_PATH | libc::O_CLOEXEC;
+    reopen_regular(&OpenOptions::new().read(true).custom_flags(flags).open(path)?)
+}
+
+/// Opens what a descriptor made with `O_PATH` stands for, if it is a regular file.
+///
+/// # Errors
+///
+/// The errors of open(2); `InvalidInput` if it is not a regular file.
+pub fn reopen_regular(place: &File) -> io::Result<File> {
+    regular_size(place)?;
+    // A lease on the file must not hold us up.
     let flags = libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    regular_size(&file)?;
-    Ok(file)
+    let path = format!("/proc/self/fd/{}", place.as_raw_fd());
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 fn regular_size(file: &File) -> io::Result<u64> {

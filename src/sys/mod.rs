@@ -6,6 +6,7 @@
 pub mod mapping;
 pub mod memory;
 pub mod ptrace;
+pub mod root;
 mod sigbus;
 pub mod thread;
 pub mod wait;

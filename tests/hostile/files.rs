@@ -39,7 +39,7 @@ pub(crate) const CASES: &[Case] = &[
     case("header: another machine", |folder| patched(folder, &[(18, 2, 183)]), Wants::Anything),
     case("header: 32 bits", |folder| patched(folder, &[(4, 1, 1)]), Wants::Anything),
     case("header: big-endian", |folder| patched(folder, &[(5, 1, 2)]), Wants::Anything),
-    case("segments: sixty thousand of code", many_segments, Wants::Whole),
+    case("segments: sixty thousand of code", many_segments, Wants::Anything),
     case(
         "segments: a size of everything",
         |folder| patched(folder, &[(96, 8, u64::MAX), (104, 8, u64::MAX)]),
@@ -97,7 +97,7 @@ pub(crate) const CASES: &[Case] = &[
         |folder| named(folder, [&b"_Z1f"[..], &b"ISt".repeat(40)].concat()),
         Wants::Whole,
     ),
-    case("names: a thousand of those", retried_names, Wants::Whole),
+    case("names: a thousand of those", retried_names, Wants::Anything),
     case(
         "names: C++ nested deeply",
         |folder| named(folder, [&b"_Z1f"[..], &b"P".repeat(60_000), b"i"].concat()),
@@ -110,8 +110,8 @@ pub(crate) const CASES: &[Case] = &[
         |folder| named(folder, [&b"_R"[..], &b"I".repeat(60_000)].concat()),
         Wants::Whole,
     ),
-    case("symbols: four million over everything", many_symbols, Wants::Whole),
-    case("symbols: equal but for long names", equal_symbols, Wants::Whole),
+    case("symbols: four million over everything", many_symbols, Wants::Anything),
+    case("symbols: equal but for long names", equal_symbols, Wants::Anything),
     case(
         "symbols: sizes that wrap",
         |folder| symbols(folder, &[symbol(1, CALL, u64::MAX), symbol(1, u64::MAX, 2)], b"\0a\0"),
@@ -127,7 +127,7 @@ pub(crate) const CASES: &[Case] = &[
     case("stubs: relocations without end", many_relocations, Wants::Anything),
     case("file: a terabyte of nothing behind it", sparse_file, Wants::Whole),
     case("file: sections in a terabyte of nothing", sparse_sections, Wants::Anything),
-    case("file: mapped ten thousand times", mapped_often, Wants::Anything),
+    case("file: mapped ten thousand times", mapped_often, Wants::Says(&["of the places where"])),
 ];
 
 const INFLATE: &[&str] = &["cannot inflate"];
@@ -367,18 +367,17 @@ fn own_strings(folder: &Folder) -> Vec<String> {
 
 /// Every address is in a stub, whose slot no relocation of many sections has.
 fn many_relocations(folder: &Folder) -> Vec<String> {
-    let mut craft = Craft::with_text(0x4000);
-    let relocations = vec![0xff; 24 << 17];
-    let place = (craft.build().len() as u64).next_multiple_of(16);
-    craft.others.push(Section { name: ".rela.plt", kind: RELA, bytes: relocations, ..Section::default() });
-    let lie = Some((place, 24 << 17));
+    let size = 1 << 20;
+    let mut craft = Craft::with_text(size);
     for _ in 0..2000 {
+        let lie = Some((TEXT, size));
         craft.others.push(Section { name: ".rela.plt", kind: RELA, lie, ..Section::default() });
     }
-    let lie = Some((TEXT, 0x4000));
+    let lie = Some((TEXT, size));
     craft.others.push(Section { name: ".plt", kind: PROGBITS, flags: ALLOC | 4, lie, ..Section::default() });
     let mut bytes = craft.build();
-    for stub in bytes[TEXT as usize + 0x30..TEXT as usize + 0x4000].chunks_exact_mut(16) {
+    let start = TEXT as usize + 0x30;
+    for stub in bytes[start..TEXT as usize + size as usize].chunks_exact_mut(16) {
         stub[..2].copy_from_slice(&[0xff, 0x25]);
     }
     let path = folder.write("crafted.so", &bytes);

@@ -14,6 +14,8 @@ const STACK: usize = 768 * 1024;
 
 /// Longest name or path, in bytes.
 const MAX_TEXT: usize = 1 << 18;
+/// Bytes of text that cost as much as a read.
+const TEXT_OF_A_READ: u64 = 16;
 
 thread_local! {
     static READS: Cell<u64> = const { Cell::new(0) };
@@ -52,6 +54,14 @@ impl<'s> Guarded<'s> {
         }
         READS.set(left - 1);
         Ok(())
+    }
+
+    /// For reads whose work grows with their length: names are searched for their end, and copied.
+    #[inline]
+    fn spend_text(&self, length: usize) -> Result<()> {
+        let left = READS.get().saturating_sub(length as u64 / TEXT_OF_A_READ);
+        READS.set(left);
+        if left == 0 { Err(Error::TooManyIterations) } else { Ok(()) }
     }
 
     /// As [`Guarded::spend`]; for the reads that every level of recursion makes.
@@ -117,6 +127,7 @@ impl Reader for Guarded<'_> {
         // One read must not walk through gigabytes in search of the end of a name.
         let window = &self.0.slice()[..self.0.len().min(MAX_TEXT)];
         let found = EndianSlice::new(window, LittleEndian).find(byte);
+        self.spend_text(found.unwrap_or(window.len()))?;
         found.ok_or_else(|| Error::UnexpectedEof(self.offset_id()))
     }
 
@@ -133,14 +144,17 @@ impl Reader for Guarded<'_> {
     }
 
     fn to_slice(&self) -> Result<Cow<'_, [u8]>> {
+        self.spend_text(self.0.len())?;
         Reader::to_slice(&self.0)
     }
 
     fn to_string(&self) -> Result<Cow<'_, str>> {
+        self.spend_text(self.0.len())?;
         Reader::to_string(&self.0)
     }
 
     fn to_string_lossy(&self) -> Result<Cow<'_, str>> {
+        self.spend_text(self.0.len())?;
         Reader::to_string_lossy(&self.0)
     }
 

@@ -10,10 +10,15 @@ use super::guarded::{Guarded, with_budget};
 use super::units::Units;
 
 /// Reads one lookup may make: each DIE attribute and each line row is one, so this is far above
-/// any real unit, and reached after a second or two.
-const READS_PER_LOOKUP: u64 = 1 << 27;
+/// any real unit, and reached after a second or so.
+const READS_PER_LOOKUP: u64 = 1 << 26;
 /// Reads that all lookups in one debug file may make together.
 const READS_PER_FILE: u64 = 1 << 30;
+/// Reads that any debug file may ask for, and how many more for each byte of it. An attribute takes
+/// two or three bytes and is read once or twice, so small files cannot ask for much; some reads
+/// make an entry of 24 bytes that is kept.
+const FEW_READS: u64 = 1 << 21;
+const READS_PER_BYTE: u64 = 2;
 
 /// Contents by section name.
 type Sections<'s> = HashMap<&'static str, &'s [u8]>;
@@ -126,11 +131,19 @@ impl<'s> DebugInfo<'s> {
             ranges: Ranges::default(),
             single: HashMap::new(),
             all: None,
-            reads_left: READS_PER_FILE,
+            reads_left: 0,
         };
+        let size: usize = info
+            .sections
+            .values()
+            .chain(info.shared.iter().flat_map(HashMap::values))
+            .map(|bytes| bytes.len())
+            .fold(0, usize::saturating_add);
+        let reads = READS_PER_BYTE.saturating_mul(size as u64).saturating_add(FEW_READS);
+        info.reads_left = reads.min(READS_PER_FILE);
         let dwarf = info.dwarf(info.section(SectionId::DebugInfo));
         // Damaged ranges are as good as none.
-        let ranges = limited(READS_PER_LOOKUP, || Ranges::read(&dwarf));
+        let ranges = limited(info.budget()?, || Ranges::read(&dwarf));
         info.ranges = ranges.map(|(ranges, _)| ranges).unwrap_or_default();
         if !info.ranges.complete {
             info.all()?;
@@ -183,7 +196,7 @@ impl<'s> DebugInfo<'s> {
     fn all(&mut self) -> Result<(), DebugInfoError> {
         if self.all.is_none() {
             let mut dwarf = self.dwarf(self.section(SectionId::DebugInfo));
-            let units = limited(READS_PER_LOOKUP, || {
+            let units = limited(self.budget()?, || {
                 dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
                 Units::new(dwarf)
             });
@@ -210,7 +223,9 @@ impl<'s> DebugInfo<'s> {
         let spent = match &result {
             Ok((_, left)) => budget - left,
             Err(DebugInfoError::Damaged(_)) => 0,
-            Err(_) => budget,
+            // Nothing real comes here, so the next lookup would end as this one did.
+            Err(DebugInfoError::Limit) => self.reads_left,
+            Err(DebugInfoError::Internal) => budget,
         };
         self.reads_left = self.reads_left.saturating_sub(spent);
         result.map(|(value, _)| value)

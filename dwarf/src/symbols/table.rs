@@ -7,10 +7,17 @@ use object::pod;
 /// Assembly seldom says how long a function is; a wrong name is worse than none.
 const REACH: u64 = 4096;
 /// Symbols looked at; the largest browsers have two million.
-const MAX_SYMBOLS: usize = 1 << 25;
+const MAX_SYMBOLS: usize = 1 << 22;
+/// So many entries of zeros in a row are no symbols but a hole in a file.
+const MAX_EMPTY: usize = 4096;
 /// Comparisons one pass may make. Real symbols hardly overlap, so a pass makes about one per
 /// address; only a crafted table in which all symbols hold all addresses comes near.
-const MAX_COMPARISONS: usize = 1 << 22;
+const MAX_COMPARISONS: usize = 1 << 20;
+/// Bytes of a name that are compared. Symbols at one address that differ later are as good as each
+/// other.
+const MAX_COMPARED: usize = 256;
+/// Ranges of code that overlap where an address is looked for; real ones do not.
+const MAX_OVERLAP: usize = 8;
 
 /// A piece of the file's address space that holds code: an executable section, or an executable
 /// segment where there are no sections.
@@ -74,11 +81,17 @@ impl<'s> SymbolTable<'s> {
             before: vec![None; addresses.len()],
             comparisons: 0,
         };
+        let mut empty = 0;
         for (index, symbol) in self.symbols.iter().enumerate() {
             if let Some(candidate) = self.candidate(index, symbol) {
                 pass.offer(self, candidate);
+                empty = 0;
+            } else if pod::bytes_of(symbol).iter().all(|&byte| byte == 0) {
+                empty += 1;
+            } else {
+                empty = 0;
             }
-            if pass.comparisons > MAX_COMPARISONS {
+            if pass.comparisons > MAX_COMPARISONS || empty > MAX_EMPTY {
                 break;
             }
         }
@@ -115,16 +128,17 @@ impl<'s> SymbolTable<'s> {
     }
 
     fn code_at(&self, section: u32, address: u64) -> Option<Code> {
-        let holds = |code: &&Code| (code.start..code.end).contains(&address);
-        let first = self.code.partition_point(|code| code.section < Some(section));
-        let named = self.code[first..].iter().take_while(|code| code.section == Some(section)).find(holds);
-        let unnamed = || self.code.iter().take_while(|code| code.section.is_none()).find(holds);
-        named.or_else(unnamed).copied()
+        let in_section = |section: Option<u32>| {
+            let after = self.code.partition_point(|code| (code.section, code.start) <= (section, address));
+            let near = self.code[..after].iter().rev().take_while(|code| code.section == section);
+            near.take(MAX_OVERLAP).find(|code| address < code.end)
+        };
+        in_section(Some(section)).or_else(|| in_section(None)).copied()
     }
 
     /// Local NOTYPE symbols like `.L12`, `$x` or nothing at all.
     fn is_label(&self, symbol: &Sym64<LE>) -> bool {
-        let name = self.name(symbol);
+        let name = self.name_within(symbol, MAX_COMPARED);
         name.is_empty() || name.starts_with(b".L") || name.starts_with(b"$")
     }
 
@@ -138,16 +152,20 @@ impl<'s> SymbolTable<'s> {
     }
 
     fn full_name(&self, symbol: &Sym64<LE>) -> &'s [u8] {
+        // The demanglers' input limit, with room to see that it is exceeded.
+        self.name_within(symbol, super::demangle::MAX_MANGLED + 1)
+    }
+
+    fn name_within(&self, symbol: &Sym64<LE>, limit: usize) -> &'s [u8] {
         let start = symbol.st_name.get(LE) as usize;
         let rest = self.strings.get(start..).unwrap_or(&[]);
-        // The demanglers' input limit, with room to see that it is exceeded.
-        let rest = &rest[..rest.len().min(super::demangle::MAX_MANGLED + 1)];
+        let rest = &rest[..rest.len().min(limit)];
         rest.split(|&byte| byte == 0).next().unwrap_or(&[])
     }
 
     /// Smaller is better among symbols with one start.
     fn rank(&self, candidate: &Candidate<'s>) -> impl Ord + use<'s> {
-        let full = self.full_name(candidate.symbol);
+        let full = self.name_within(candidate.symbol, MAX_COMPARED);
         let bind = match candidate.symbol.st_bind() {
             elf::STB_GLOBAL | elf::STB_GNU_UNIQUE => 0,
             elf::STB_WEAK => 1,

@@ -11,7 +11,7 @@ use super::scope::{Scopes, has_scopes};
 use super::source::{Function, SourceFrame};
 
 /// Inlined callers at one address. Real programs stay below a hundred.
-const MAX_FRAMES: usize = 512;
+const MAX_FRAMES: usize = 256;
 
 /// The units of a `.debug_info`, or of a part of it.
 pub(super) struct Units<'s> {

@@ -110,6 +110,32 @@ fn a_table_that_points_to_nothing_is_an_error_of_that_address() {
     assert!(matches!(cfi.row(&mut context, FileAddress(0x1000), None), Ok(Some(_))));
 }
 
+/// The table is in order where it is sampled, so it is used until it misleads.
+#[test]
+fn a_table_that_misleads_is_found_out() {
+    let (builder, rows) = functions();
+    let mut context = Context::new();
+    let whole = Builder::table(&rows);
+    let cfi = eh(&builder.bytes, Some(&whole));
+    for address in [0, 0xfff, 0x1000, 0x1000 + 16 * FUNCTIONS, u64::MAX] {
+        assert!(!cfi.table_misleads(FileAddress(address)), "{address:#x}");
+    }
+    let mut swapped = rows.clone();
+    (swapped[7].1, swapped[8].1) = (rows[8].1, rows[7].1);
+    let swapped = Builder::table(&swapped);
+    let cfi = eh(&builder.bytes, Some(&swapped));
+    let address = FileAddress(0x1000 + 16 * 7);
+    assert_eq!(cfi.row(&mut context, address, None), Ok(None));
+    assert!(cfi.table_misleads(address));
+    assert!(!cfi.table_misleads(FileAddress(0x1000)));
+    let place = rows[0].1;
+    let shuffled: Vec<_> = (0..70_000).map(|index| (0x10_0000 + index, place)).chain(rows).collect();
+    let shuffled = Builder::table(&shuffled);
+    let cfi = eh(&builder.bytes, Some(&shuffled));
+    assert!(!cfi.wants_index(), "the samples are in order");
+    assert!(cfi.table_misleads(FileAddress(0x1000)));
+}
+
 #[test]
 fn empty_sections_cover_nothing() {
     let mut context = Context::new();

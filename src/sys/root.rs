@@ -1,0 +1,49 @@
+//! Files as a process sees them: below its root directory, which symbolic links cannot leave.
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+
+use super::mapping::{open_regular, reopen_regular};
+
+/// The root directory of a process, held so that it can be used after the process has ended.
+#[derive(Debug)]
+pub struct Root {
+    handle: File,
+    path: PathBuf,
+}
+
+impl Root {
+    /// Opens `/proc/PID/root` or another directory.
+    ///
+    /// # Errors
+    ///
+    /// As open(2).
+    pub fn open(path: &Path) -> io::Result<Root> {
+        let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+        let handle = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        Ok(Root { handle, path: path.to_owned() })
+    }
+
+    /// Opens a regular file for reading, by the path it has for the process.
+    ///
+    /// # Errors
+    ///
+    /// As openat2(2); `InvalidInput` if it is not a regular file.
+    pub fn regular(&self, path: &Path) -> io::Result<File> {
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        match openat2(&self.handle, path, how) {
+            Ok(place) => reopen_regular(&File::from(place)),
+            // Before Linux 5.6 and under older container filters there is no openat2(2).
+            Err(Errno::ENOSYS | Errno::EPERM) => {
+                open_regular(&self.path.join(path.strip_prefix("/").unwrap_or(path)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
