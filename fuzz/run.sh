@@ -44,6 +44,8 @@ for target; do
     mkdir -p "$found" "corpus/$target" "artifacts/$target"
     binary=target/$host/release/$target
     limits="-timeout=10 -rss_limit_mb=1024 -max_len=4096"
+    # The smallest has the memory of the vdso in it.
+    [ "$target" != snapshot ] || limits="$limits -max_len=16384"
     if [ "$what" = --keep ]; then
         rm -rf "target/merged/$target"
         mkdir -p "target/merged/$target"

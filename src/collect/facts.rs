@@ -1,4 +1,9 @@
 //! Facts about the process as a whole.
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use threaddump_arch::Arch;
 
 use crate::ids::{Pid, Tid};
@@ -15,7 +20,7 @@ pub(super) fn read(pid: Pid, dir: &ProcDir, stat: &Stat, status: &Status, arch: 
         ppid: Some(stat.ppid),
         uid: status.uid.map(|[real, ..]| real),
         name: stat.name.clone(),
-        exe: dir.read_link("exe").ok().map(|path| exe_path(&path, &root)),
+        exe: dir.read_link("exe").ok().map(|path| exe_path(dir, &path, &root)),
         cmdline: cmdline(&dir.read("cmdline").unwrap_or_default()),
         arch,
         start_time_ns: start_time_ns(stat),
@@ -52,9 +57,21 @@ pub(super) fn cmdline(text: &[u8]) -> Vec<Vec<u8>> {
     text.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect()
 }
 
-fn exe_path(link: &[u8], root: &[u8]) -> Vec<u8> {
-    let path = link.strip_suffix(b" (deleted)").unwrap_or(link);
-    in_root(path, root).to_vec()
+fn exe_path(dir: &ProcDir, link: &[u8], root: &[u8]) -> Vec<u8> {
+    let path = in_root(link, root);
+    match path.strip_suffix(b" (deleted)") {
+        Some(before) if !is_exe(dir, path) => before.to_vec(),
+        _ => path.to_vec(),
+    }
+}
+
+/// Whether a path of the target leads to what it runs: a name may end like the mark of a deleted one.
+fn is_exe(dir: &ProcDir, path: &[u8]) -> bool {
+    let place = |path: &Path| std::fs::metadata(path).map(|data| (data.dev(), data.ino()));
+    let mut full = dir.path().join("root").into_os_string();
+    full.push(OsStr::from_bytes(path));
+    let exe = place(&dir.path().join("exe"));
+    place(Path::new(&full)).is_ok_and(|found| exe.is_ok_and(|exe| exe == found))
 }
 
 /// A path as the target sees it: `/proc` names files as we see them, and a target that changed its
@@ -98,6 +115,7 @@ mod tests {
         assert_eq!(in_root(b"/jail/bin/x", b"/jail"), b"/bin/x");
         assert_eq!(in_root(b"/jailed/x", b"/jail"), b"/jailed/x");
         assert_eq!(in_root(b"/bin/x", b"/"), b"/bin/x");
-        assert_eq!(exe_path(b"/jail/x (deleted)", b"/jail"), b"/x");
+        let dir = ProcDir::open("/proc/self").expect("/proc is mounted");
+        assert_eq!(exe_path(&dir, b"/jail/x (deleted)", b"/jail"), b"/x");
     }
 }

@@ -158,6 +158,10 @@ impl<'s> DebugInfo<'s> {
     /// [`DebugInfoError`] if the unit that holds the address cannot be read. Other units may
     /// still be fine.
     pub fn at(&mut self, address: u64) -> Result<Function, DebugInfoError> {
+        if address == u64::MAX {
+            // addr2line looks for what ends behind it.
+            return Ok(Function::default());
+        }
         let Some(offset) = self.ranges.unit_at(address) else {
             return if self.ranges.complete { Ok(Function::default()) } else { self.in_all(address) };
         };
