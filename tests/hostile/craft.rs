@@ -6,8 +6,6 @@
 pub(crate) const TEXT: u64 = 0x1000;
 /// A function that calls its argument: `push %rbp; mov %rsp,%rbp; call *%rdi; pop %rbp; ret`.
 pub(crate) const CALL: u64 = TEXT;
-/// Where that call returns to.
-pub(crate) const CALL_BACK: u64 = TEXT + 6;
 /// A function that waits for ever: `mov $34,%eax; syscall; jmp CALL+0x10`. Its frame is its return
 /// address.
 pub(crate) const WAIT: u64 = TEXT + 0x10;

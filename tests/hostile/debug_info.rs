@@ -9,7 +9,7 @@ const fn case(name: &'static str, make: fn(&Folder) -> Vec<String>, wants: Wants
 }
 
 pub(crate) const CASES: &[Case] = &[
-    case("dwarf: nothing wrong", |folder| called(folder, &unit(&plain()).craft()), Wants::Whole),
+    case("dwarf: nothing wrong", |folder| called(folder, &unit(&plain()).craft()), Wants::Named("crafted")),
     case("dwarf: abbreviations without end", endless_abbreviations, Wants::Whole),
     case("dwarf: an abbreviation of a million attributes", long_abbreviation, Wants::Whole),
     case("dwarf: abbreviations of every unit elsewhere", many_units, Wants::Whole),
@@ -38,7 +38,7 @@ pub(crate) const CASES: &[Case] = &[
     case("dwarf: ranges that wrap", wrapping_ranges, Wants::Whole),
     case("dwarf: address ranges by the million", many_aranges, Wants::Whole),
     case("dwarf: address ranges of a unit outside", aranges_outside, Wants::Whole),
-    case("line: a program of rows only", |folder| lines(folder, &vec![0x20; 4 << 20]), Wants::Whole),
+    case("line: a program of rows only", |folder| lines(folder, &vec![0x20; 4 << 20]), Wants::Named("crafted")),
     case("line: sequences without end", |folder| lines(folder, &[0, 1, 1].repeat(1 << 20)), Wants::Whole),
     case(
         "line: addresses that wrap",
