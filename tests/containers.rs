@@ -15,11 +15,14 @@ use stage::Folder;
 use support::process::{Running, settle};
 use support::record;
 
+/// What a test does with the root directory made for it.
+type Check = fn(&Tree) -> Result<(), String>;
+
 fn main() {
     if std::env::args().nth(1).as_deref() == Some("--measure") {
         stage::measure();
     }
-    let tests: [(&str, fn(&Tree) -> Result<(), String>); 15] = [
+    let tests: [(&str, Check); 15] = [
         ("another root shows its own file", changed_root),
         ("another root and other process ids show both ids", namespaces),
         ("a root made by pivot_root shows its own file", pivoted_root),
@@ -101,7 +104,7 @@ impl Tree {
         command.args(["-ec", &script, "sh", "/twin"]).arg(&self.library).stderr(std::process::Stdio::piped());
         let running = Running::start_ready(&mut command, "twin", "ready")
             .map_err(|error| format!("skip: the kernel or a tool refuses {before}: {error}"))?;
-        let pid = running.tree().into_iter().filter(|pid| is_twin(*pid)).next_back();
+        let pid = running.tree().into_iter().rfind(|pid| is_twin(*pid));
         let pid = pid.ok_or("the program is not among the processes")?;
         settle(pid);
         Ok((running, pid))

@@ -156,7 +156,10 @@ fn copy(programs: &Programs, name: &str, mode: u32) -> PathBuf {
 #[test]
 fn a_set_user_id_program() {
     let programs = programs!(root);
-    let target = start_by(&NOBODY, &copy(programs, "setuid", 0o4755), "sleep");
+    let path = copy(programs, "setuid", 0o4755);
+    let target = start_by(&NOBODY, &path, "sleep");
+    // It is not left behind for others to run.
+    fs::remove_file(&path).expect("it is ours");
     let status = fs::read_to_string(format!("/proc/{}/status", target.pid())).expect("it lives");
     if !status.contains("Uid:\t65534\t0\t") {
         return skip("denied_causes: set-user-ID", "the file system is mounted without it");
@@ -174,6 +177,7 @@ fn a_program_with_file_capabilities() {
         return skip("denied_causes: file capabilities", "no setcap, or the file system has none");
     }
     let target = start_by(&NOBODY, &path, "sleep");
+    fs::remove_file(&path).expect("it is ours");
     let cause = "it has capabilities that this program lacks: CAP_NET_BIND_SERVICE";
     check_facts(&dump_by(&NOBODY, target.pid(), &[]), cause, "CAP_SYS_PTRACE");
 }

@@ -32,11 +32,13 @@ const NAMES: [&[u8]; 11] = [
     b"#0  0x0000 in fake ()",
 ];
 
+type Check = fn() -> Result<(), String>;
+
 fn main() {
     if std::env::args().nth(1).as_deref() == Some("--measure") {
         stage::measure();
     }
-    let tests: [(&str, fn() -> Result<(), String>); 6] = [
+    let tests: [(&str, Check); 6] = [
         ("odd names of programs, arguments and libraries", odd_paths),
         ("odd names of threads", odd_threads),
         ("a hundred thousand mappings", many_mappings),

@@ -192,7 +192,7 @@ fn killed_at_every_system_call_of_an_attach_to_8_threads() {
 #[test]
 fn killed_at_system_calls_of_an_attach_to_200_threads() {
     let _lock = one_at_a_time();
-    for (stopped, count) in [(false, 150), (true, 50)] {
+    for (stopped, count) in [(false, 250), (true, 80)] {
         let mut tally = Tally::default();
         let mut counter = Counter::start(200);
         let model = Attempt { stopped, ..Attempt::new(0) };

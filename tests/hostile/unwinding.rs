@@ -140,7 +140,9 @@ fn table_is_section(folder: &Folder) -> Vec<String> {
 
 fn cut_table(folder: &Folder) -> Vec<String> {
     let mut craft = Craft::new();
-    craft.table.as_mut().map(|table| table.truncate(21));
+    if let Some(table) = &mut craft.table {
+        table.truncate(21);
+    }
     called(folder, &craft)
 }
 

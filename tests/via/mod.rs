@@ -27,11 +27,25 @@ pub(crate) fn programs() -> Option<&'static Programs> {
     PROGRAMS.get_or_init(build).as_ref()
 }
 
+/// Folders have this name and the process id of the test program.
+const FOLDER: &str = "threaddump-via-";
+
+/// Nothing runs at the end of a test program, so the next one cleans up.
+fn remove_old_folders() {
+    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(FOLDER)?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 fn build() -> Option<Programs> {
     // The folders of the build may be closed to other users.
-    let name = format!("threaddump-via-{}-{}", env!("CARGO_CRATE_NAME"), nix::unistd::getuid());
-    let folder = std::env::temp_dir().join(name);
-    fs::create_dir_all(&folder).expect("a temporary directory can be made");
+    remove_old_folders();
+    let folder = std::env::temp_dir().join(format!("{FOLDER}{}", std::process::id()));
+    fs::create_dir(&folder).expect("a temporary directory can be made");
     fs::set_permissions(&folder, Permissions::from_mode(0o755)).expect("it is ours");
     let compile = |source: &str, name: &str, level: &str| {
         let path = folder.join(name);
