@@ -35,7 +35,8 @@ impl Wants {
             Wants::Named(name) => {
                 Wants::Whole.check(report)?;
                 let wanted = format!("\"{name}\"");
-                let named = |thread: &&Value| stage::frames(thread).iter().any(|frame| frame.starts_with(&wanted));
+                let named =
+                    |thread: &&Value| stage::frames(thread).iter().any(|frame| frame.starts_with(&wanted));
                 if victims.iter().any(named) { Ok(()) } else { Err(format!("no function {name}")) }
             }
             Wants::WholeAnd(texts) => {
