@@ -110,7 +110,7 @@ fn json_has_the_fields_of_the_schema() {
         (&report["modules"][0], "path build_id start end bias debug_file"),
         (
             &report["threads"][0],
-            "tid index name state syscall stopped cpu_ns wait_channel kernel_stack wait registers frames omitted \
+            "tid ns_tid index name state syscall stopped cpu_ns wait_channel kernel_stack wait registers frames omitted \
              end end_detail problems",
         ),
         (&report["threads"][0]["syscall"], "number name args"),

@@ -155,10 +155,14 @@ fn namespaces(tree: &Tree) -> Result<(), String> {
     let (_running, pid) = tree.start("exec unshare --pid --mount --fork --kill-child chroot .")?;
     let report = dump(pid)?;
     check(&report)?;
-    if report["process"]["ns_pid"] == 1 && report["process"]["pid"] == pid {
-        return Ok(());
+    let thread = &report["threads"][0];
+    let process = &report["process"];
+    if process["ns_pid"] != 1 || process["pid"] != pid || thread["ns_tid"] != 1 || thread["tid"] != pid {
+        return Err(format!("ids: {process} {thread}"));
     }
-    Err(format!("ids: {}", report["process"]))
+    let (text, ..) = stage::measured(&[pid.to_string()])?;
+    let title = format!("(tid {pid}, 1 in its namespace)");
+    if text.contains(&title) { Ok(()) } else { Err(format!("not in the text: {title}\n{text}")) }
 }
 
 fn pivoted_root(tree: &Tree) -> Result<(), String> {

@@ -6,11 +6,15 @@ mod case;
 mod craft;
 #[path = "hostile/debug_info.rs"]
 mod debug_info;
+#[path = "hostile/dwarf.rs"]
+mod dwarf;
 #[path = "hostile/files.rs"]
 mod files;
 #[path = "hostile/stage.rs"]
 mod stage;
 mod support;
+#[path = "hostile/symbols.rs"]
+mod symbols;
 #[path = "hostile/unwinding.rs"]
 mod unwinding;
 
@@ -23,7 +27,7 @@ fn main() {
         stage::measure();
     }
     let arguments = Arguments::from_args();
-    let cases = [unwinding::CASES, files::CASES, debug_info::CASES].into_iter().flatten();
+    let cases = [unwinding::CASES, files::CASES, symbols::CASES, debug_info::CASES].into_iter().flatten();
     let trials = cases.map(|case| Trial::test(case.name, move || run(case)));
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }

@@ -42,6 +42,19 @@ pub(super) fn thread(tid: Tid, stat: Stat) -> ThreadSnapshot {
     }
 }
 
+/// Adds the ids of threads in the innermost pid namespace. Where that is another than ours, it costs a
+/// file for each thread.
+pub(super) fn add_inner_ids(dir: &ProcDir, facts: &ProcessFacts, threads: &mut [ThreadSnapshot]) {
+    let Some(inner) = facts.ns_pid else { return };
+    for thread in threads {
+        thread.ns_tid = if inner == facts.pid.0 {
+            Some(thread.tid.0)
+        } else {
+            dir.status(Some(thread.tid)).ok().and_then(|status| status.ns_pid.last().copied())
+        };
+    }
+}
+
 /// Start of a process, nanoseconds since the epoch.
 pub(super) fn start_time_ns(stat: &Stat) -> Option<i64> {
     let ticks = u128::from(stat.start_ticks) * 1_000_000_000 / u128::from(ticks_per_second().max(1));

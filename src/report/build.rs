@@ -160,6 +160,7 @@ fn facts(thread: &ThreadSnapshot, arch: Arch, options: &ReportOptions) -> Thread
         state: thread.state,
         syscall: thread.syscall.as_ref().map(|call| system_call(arch, call)),
         stopped: thread.stopped,
+        ns_tid: thread.ns_tid,
         cpu_ns: thread.cpu_ns,
         wait_channel: thread.wait_channel.clone(),
         kernel_stack: thread.kernel_stack.clone(),

@@ -150,6 +150,8 @@ pub struct ReportModule {
 pub struct Thread {
     /// Thread id in our pid namespace.
     pub tid: Tid,
+    /// Thread id in the innermost pid namespace of the process.
+    pub ns_tid: Option<i32>,
     /// 0 for the leader, then counting up; without the leader, from 1.
     pub index: usize,
     /// Thread name.

@@ -194,6 +194,7 @@ pub(crate) mod tests {
             syscall: Some(Syscall { number: 202, args: [0, 1, 2, 3, 4, u64::MAX] }),
             stopped: true,
             kernel_worker: true,
+            ns_tid: Some(3),
             cpu_ns: Some(7),
             wait_channel: Some("do_wait".to_owned()),
             kernel_stack: Some(vec!["do_wait+0x1/0x2".to_owned()]),

@@ -169,6 +169,8 @@ pub enum ModuleImage {
 pub struct ThreadSnapshot {
     /// Thread id in our pid namespace.
     pub tid: Tid,
+    /// Thread id in the innermost pid namespace of the process.
+    pub ns_tid: Option<i32>,
     /// Thread name (`comm`).
     pub name: Vec<u8>,
     /// State letter of proc_pid_stat(5) before the stop (`R`, `S`, `D`, `T`, `t`, `Z`, `X`, `I`).
@@ -206,6 +208,7 @@ impl ThreadSnapshot {
             syscall: None,
             stopped: false,
             kernel_worker: false,
+            ns_tid: None,
             cpu_ns: None,
             wait_channel: None,
             kernel_stack: None,

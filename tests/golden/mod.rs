@@ -102,6 +102,7 @@ fn thread(value: &Value) -> Thread {
         state: optional_text(&value["state"]).and_then(|state| state.chars().next()),
         syscall: optional(&value["syscall"], syscall),
         stopped: flag(&value["stopped"]),
+        ns_tid: value["ns_tid"].as_i64().map(|id| id.try_into().expect("an id")),
         cpu_ns: value["cpu_ns"].as_u64(),
         wait_channel: optional_text(&value["wait_channel"]),
         kernel_stack: optional(&value["kernel_stack"], |stack| list(stack, text)),

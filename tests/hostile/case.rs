@@ -17,6 +17,8 @@ pub(crate) struct Case {
 pub(crate) enum Wants {
     /// Their whole stacks: the lie is seen through.
     Whole,
+    /// The same, with a function of this name in the crafted file.
+    Named(&'static str),
     /// Whole stacks, and one of these problems.
     WholeAnd(&'static [&'static str]),
     /// One of these, among the problems and the reasons of the ends of walks.
@@ -30,6 +32,13 @@ impl Wants {
         let victims = stage::threads(report, "victim");
         match self {
             Wants::Whole => victims.iter().try_for_each(|thread| whole(thread)),
+            Wants::Named(name) => {
+                Wants::Whole.check(report)?;
+                let wanted = format!("\"{name}\"");
+                let named =
+                    |thread: &&Value| stage::frames(thread).iter().any(|frame| frame.starts_with(&wanted));
+                if victims.iter().any(named) { Ok(()) } else { Err(format!("no function {name}")) }
+            }
             Wants::WholeAnd(texts) => {
                 victims.iter().try_for_each(|thread| whole(thread))?;
                 Wants::Says(texts).check(report)

@@ -7,7 +7,7 @@ use super::super::modules::Finder;
 use super::super::prepare::{Prepared, cannot_read};
 use super::super::proc::Looker;
 use super::super::stacks::Ranges;
-use super::super::{CollectError, code, denied, kernel};
+use super::super::{CollectError, code, denied, facts, kernel};
 use super::threads::{self, Listing};
 use super::tracer::{Catch, Copied, Plan};
 use super::watch::{self, Attaching};
@@ -111,7 +111,8 @@ fn assemble(mut prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snap
     name_missing(&mut prepared, listing);
     let (captured_at_ns, pause) = (catch.captured_at_ns, catch.pause);
     let during = catch.maps_text.take();
-    let threads = all_threads(&prepared, listing, catch);
+    let mut threads = all_threads(&prepared, listing, catch);
+    facts::add_inner_ids(&prepared.leader, &prepared.facts, &mut threads);
     let mut later =
         Later { mappings: prepared.mappings, modules: prepared.modules, problems: prepared.problems };
     let was_during = during.is_some();

@@ -168,6 +168,7 @@ fn assemble(
         return Err(CollectError::Exited { pid });
     }
     threads.sort_by_key(|thread| (thread.tid != leader, thread.tid));
+    facts::add_inner_ids(&prepared.leader, &prepared.facts, &mut threads);
     let mut later =
         Later { mappings: prepared.mappings, modules: prepared.modules, problems: prepared.problems };
     let mut code = Vec::new();

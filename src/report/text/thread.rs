@@ -8,7 +8,9 @@ use crate::report::{Style, Thread};
 pub(super) fn write(thread: &Thread, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     // A quote in a name would seem to end it.
     let name = thread.name.replace('"', "\\\"");
-    let title = format!("thread {} (tid {}) \"{name}\":", thread.index, thread.tid);
+    let inner = thread.ns_tid.filter(|&inner| inner != thread.tid.0);
+    let inner = inner.map(|inner| format!(", {inner} in its namespace")).unwrap_or_default();
+    let title = format!("thread {} (tid {}{inner}) \"{name}\":", thread.index, thread.tid);
     write!(out, "{} {}", style.name(Role::Title, &title), words::doing(thread))?;
     let facts = words::facts(thread);
     let comma = if facts.is_empty() { "" } else { ", " };

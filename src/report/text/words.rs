@@ -61,6 +61,7 @@ pub(super) fn end(thread: &Thread) -> Option<String> {
         "no_unwind_info" => "there is no unwind information",
         "unreadable_stack" => "the stack could not be read",
         "stack_cut" => "not all of the stack was copied",
+        "work_limit" => "the walk takes too much work",
         "no_progress" => "the next frame is not further out",
         "bad_return_address" => "the return address is not in executable memory",
         "damaged_unwind_info" => "the unwind information is damaged",
