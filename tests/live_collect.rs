@@ -213,13 +213,20 @@ fn no_signal_is_lost_or_doubled() {
 fn a_process_whose_leader_has_ended_is_read_through_another_thread() {
     let target = target!("leader");
     target.wait_for_state('Z');
-    let prepared = live::prepare(target.pid(), &Options::default()).expect("it can be read");
-    assert!(prepared.proc_dir().starts_with(format!("/proc/{}/task", target.pid())));
-    let snapshot = prepared.capture().expect("it can be stopped");
-    target.check_released();
-    let [leader, other] = &snapshot.threads[..] else { panic!("two threads, not {:?}", tids(&snapshot)) };
-    assert_eq!((leader.state, leader.registers.is_none()), (Some('Z'), true));
-    assert!(stack_holds(other, MARK + 7));
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let snapshot = loop {
+        let prepared = live::prepare(target.pid(), &Options::default()).expect("it can be read");
+        assert!(prepared.proc_dir().starts_with(format!("/proc/{}/task", target.pid())));
+        let snapshot = prepared.capture().expect("it can be stopped");
+        target.check_released();
+        let [leader, other] = &snapshot.threads[..] else { panic!("two threads, not {:?}", tids(&snapshot)) };
+        assert_eq!((leader.state, leader.registers.is_none()), (Some('Z'), true));
+        // The other thread goes to its place after it has said that it is ready.
+        if stack_holds(other, MARK + 7) {
+            break snapshot;
+        }
+        assert!(Instant::now() < deadline, "the stack is not that of the other thread");
+    };
     assert!(snapshot.process.exe.is_some() && snapshot.modules.len() >= 3);
 }
 
