@@ -1,5 +1,6 @@
 //! Everything that can be read of a process before its threads are looked at.
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use threaddump_arch::Arch;
 
@@ -12,6 +13,10 @@ use super::{CollectError, Options, PermissionReason, Via, facts, live, proc};
 use crate::ids::{Pid, Tid};
 use crate::proc::{ProcDir, Stat, Status, parse_maps};
 use crate::snapshot::{Mapping, Module, Problem, ProcessFacts, Snapshot};
+
+/// The longest time for which a process may look as if none of its threads lived. In the midst of an exec
+/// among 500 threads it is a millisecond or two.
+const IN_BETWEEN: Duration = Duration::from_secs(1);
 
 /// A process about which everything is known that can be read without stopping it.
 #[derive(Debug)]
@@ -184,9 +189,7 @@ fn first_error(pid: Pid, error: std::io::Error) -> CollectError {
 
 /// The leader's directory and id, or those of a thread that lives on after it.
 fn working_dir(pid: Pid, leader: &ProcDir, stat: &Stat) -> Result<(ProcDir, Tid), CollectError> {
-    let tids = if stat.has_ended() { leader.list_tasks().unwrap_or_default() } else { vec![pid.leader()] };
-    let lives = |tid: &Tid| leader.stat(Some(*tid)).is_ok_and(|stat| !stat.has_ended());
-    let Some(via) = tids.into_iter().find(lives) else {
+    let Some(via) = living_thread(pid, leader, stat) else {
         let parent = denied::process_name(stat.ppid).map(|name| (stat.ppid, name));
         let name = String::from_utf8_lossy(&stat.name).into_owned();
         return Err(CollectError::Zombie { pid, name, parent });
@@ -194,6 +197,28 @@ fn working_dir(pid: Pid, leader: &ProcDir, stat: &Stat) -> Result<(ProcDir, Tid)
     let name = format!("task/{via}");
     let dir = if via == pid.leader() { leader.try_clone() } else { leader.open_dir(&name) };
     Ok((dir.map_err(|error| cannot_read(pid, leader, &name, error))?, via))
+}
+
+/// The leader, or another thread that lives. When a later thread calls exec there is a time at which the
+/// leader has ended and no other is seen to live, while the kernel still counts more than one.
+fn living_thread(pid: Pid, leader: &ProcDir, stat: &Stat) -> Option<Tid> {
+    if !stat.has_ended() {
+        return Some(pid.leader());
+    }
+    let lives = |tid: &Tid| leader.stat(Some(*tid)).is_ok_and(|stat| !stat.has_ended());
+    let deadline = Instant::now() + IN_BETWEEN;
+    loop {
+        let tids = leader.list_tasks().unwrap_or_default();
+        if let Some(tid) = tids.into_iter().find(lives) {
+            return Some(tid);
+        }
+        // Asked after the listing, so that a thread which lives again by then is seen by the next one.
+        let is_over = leader.stat(None).map_or(true, |stat| stat.is_last_zombie());
+        if is_over || Instant::now() >= deadline {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// The architecture of the executable, so that a program we cannot read is not stopped at all. A file

@@ -47,6 +47,13 @@ impl Stat {
     pub fn has_ended(&self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x')
     }
+
+    /// Whether it has ended as the last thread of its process. A leader that has ended while the kernel
+    /// counts others, or none (it is being replaced this moment), can be followed by a thread that called
+    /// exec: Linux 6.18 shows both for about a millisecond of an exec among 500 threads.
+    pub fn is_last_zombie(&self) -> bool {
+        self.has_ended() && self.threads == 1
+    }
 }
 
 /// The fields, or `None` if the text is no such line. The name stands in parentheses and may hold

@@ -24,7 +24,8 @@ pub fn start_over<T>(
 ) -> Result<T, CollectError> {
     // Held open, it tells whether the number still means the process that was asked for.
     let first = ProcDir::open(format!("/proc/{pid}"));
-    let lives = || first.as_ref().is_ok_and(|dir| dir.stat(None).is_ok_and(|stat| !stat.has_ended()));
+    // A leader that has ended is replaced at the end of an exec by the thread that called it.
+    let lives = || first.as_ref().is_ok_and(|dir| dir.stat(None).is_ok_and(|stat| !stat.is_last_zombie()));
     for made in 0..ATTEMPTS - 1 {
         match attempt() {
             Err(error) if may_be_exec(&error) && lives() => std::thread::sleep(PAUSE * (1 << made.min(3))),

@@ -176,7 +176,7 @@ fn assemble(
         // An exec keeps the process id; what was copied would be of two programs.
         let via = Some(memory.via());
         if prepared.fingerprint.as_ref().is_some_and(|fingerprint| !fingerprint.matches(&memory, via)) {
-            let lives = prepared.leader.stat(None).is_ok_and(|stat| !stat.has_ended());
+            let lives = prepared.leader.stat(None).is_ok_and(|stat| !stat.is_last_zombie());
             return Err(if lives { CollectError::Executed { pid } } else { CollectError::Exited { pid } });
         }
         if let Some(text) = prepared.dir.read("maps").ok().filter(|text| *text != prepared.maps_text) {
