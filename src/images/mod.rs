@@ -15,6 +15,7 @@ mod mini;
 mod notes;
 mod plt;
 mod sections;
+mod separate;
 mod split;
 mod store;
 

@@ -27,7 +27,9 @@ pub(crate) fn start(program: &Path) -> Running {
 /// threaddump on a process, with the variables that are given.
 pub(crate) fn command(pid: i32, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_threaddump"));
-    FOREIGN.iter().for_each(|name| drop(command.env_remove(name)));
+    for name in FOREIGN {
+        command.env_remove(name);
+    }
     command.envs(variables.iter().copied());
     command.args(["--format", "json"]).args(arguments).arg(pid.to_string());
     command.stdin(Stdio::null());
