@@ -1,7 +1,8 @@
 //! The whole way from a process or a saved snapshot to a report.
 use std::path::PathBuf;
 
-use crate::collect::{self, CollectError, live};
+use crate::collect::follow::Ticket;
+use crate::collect::{self, CollectError, Prepared, live};
 use crate::ids::Pid;
 use crate::images::{FileAccess, ImageOptions, Images, Store};
 use crate::report::{self, Report, ReportOptions};
@@ -35,9 +36,32 @@ pub fn live<E: From<CollectError>>(
     options: &Options,
     keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
 ) -> Result<Report, E> {
+    with(pid, collect, options, Prepared::capture, keep)
+}
+
+/// The same for a process that is followed: its threads are traced already, by another thread of ours.
+///
+/// # Errors
+/// If nothing could be collected.
+pub fn followed<E: From<CollectError>>(
+    ticket: &Ticket,
+    collect: &collect::Options,
+    options: &Options,
+    keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
+) -> Result<Report, E> {
+    with(ticket.pid, collect, options, |prepared| ticket.capture(prepared), keep)
+}
+
+fn with<E: From<CollectError>>(
+    pid: Pid,
+    collect: &collect::Options,
+    options: &Options,
+    capture: impl Fn(Prepared) -> Result<Snapshot, CollectError>,
+    keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
+) -> Result<Report, E> {
     let store = Store::new();
     let (mut snapshot, images) =
-        live::start_over(pid, || collect_once(pid, collect, &options.images, &store))?;
+        live::start_over(pid, || collect_once(pid, collect, &options.images, &store, &capture))?;
     keep(&mut snapshot, &images)?;
     Ok(report(&snapshot, &images, options))
 }
@@ -47,6 +71,7 @@ fn collect_once<'s>(
     collect: &collect::Options,
     options: &ImageOptions,
     store: &'s Store,
+    capture: impl Fn(Prepared) -> Result<Snapshot, CollectError>,
 ) -> Result<(Snapshot, Images<'s>), CollectError> {
     let prepared = collect::prepare(pid, collect)?;
     let access = FileAccess::Live { root: prepared.root().to_path_buf(), proc_dir: prepared.proc_dir() };
@@ -54,7 +79,7 @@ fn collect_once<'s>(
     // Files are opened before the stop: afterwards they may be gone.
     let arch = prepared.facts().arch;
     let mut images = Images::open(store, arch, &known, &access, options);
-    let snapshot = prepared.capture()?;
+    let snapshot = capture(prepared)?;
     let is_new = |module: &&Module| !known.iter().any(|old| old.start == module.start);
     let new: Vec<Module> = snapshot.modules.iter().filter(is_new).cloned().collect();
     images.add(&new);

@@ -12,6 +12,8 @@ use crate::collect::Via;
 use crate::ids::Tid;
 
 const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
+       threaddump run [OPTIONS] -- <CMD> [ARGS]...
+       threaddump watch [OPTIONS] <PID|NAME>
        threaddump replay [OPTIONS] <SNAPSHOT>
        threaddump completions <SHELL>";
 
@@ -19,6 +21,17 @@ const AFTER_HELP: &str = "\
 A process that is named like a command is reached after two dashes: threaddump -- replay
 
 Exit status: 0 everything shown, 1 threads or frames are missing, 2 nothing shown, 64 wrong usage";
+
+const RUN_EXIT: &str = "\
+Exit status: that of the program, or 128 and the number of the signal that ended it;
+125 threaddump failed, 126 the program cannot be run, 127 it was not found, 64 wrong usage";
+
+const PATTERN_HELP: &str = "Write each dump to a file: %p pid, %t seconds since 1970, %n number";
+
+const PATTERN_LONG_HELP: &str = "\
+Write each dump to a file: %p pid, %t seconds since 1970, %n number
+
+A file that is there is replaced when the new one is complete. A symbolic link is not followed.";
 
 /// Shows what every thread of a running program is doing
 ///
@@ -46,6 +59,18 @@ pub(super) struct Cli {
 /// The other commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Start a program, and dump it on SIGQUIT (Ctrl-\\) and when it crashes
+    ///
+    /// The program runs at full speed. It owns standard input and output; dumps go to standard
+    /// error, or to files.
+    #[command(after_help = RUN_EXIT)]
+    Run(RunArgs),
+    /// Dump a running process on SIGQUIT and when it crashes
+    ///
+    /// Ends when the process does, or on SIGINT (Ctrl-C) and SIGTERM; the process then runs on
+    /// alone. A SIGQUIT (Ctrl-\\) to this program dumps the process and sends it nothing.
+    #[command(after_help = "Exit status: as for a dump; 0 if there was none")]
+    Watch(WatchArgs),
     /// Print a dump from a file that --save-snapshot wrote
     ///
     /// The output is the same as it was when the snapshot was saved, as long as the ELF and debug
@@ -101,6 +126,55 @@ pub(super) struct DumpArgs {
     /// 0600). It is written for one process only.
     #[arg(long, value_name = "FILE")]
     pub(super) save_snapshot: Option<PathBuf>,
+    /// Arguments that do not depend on where the data comes from.
+    #[command(flatten)]
+    pub(super) render: RenderArgs,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[command(override_usage = "threaddump run [OPTIONS] -- <CMD> [ARGS]...")]
+pub(super) struct RunArgs {
+    /// What to do with the program.
+    #[command(flatten)]
+    pub(super) follow: FollowArgs,
+    /// The program, and its arguments
+    #[arg(value_name = "CMD", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) command: Vec<OsString>,
+}
+
+/// Arguments of `watch`.
+#[derive(Debug, Args)]
+#[command(override_usage = "threaddump watch [OPTIONS] <PID|NAME>")]
+pub(super) struct WatchArgs {
+    /// What to do with the process.
+    #[command(flatten)]
+    pub(super) follow: FollowArgs,
+    /// Process id or process name
+    #[arg(value_name = "PID|NAME", value_parser = values::target)]
+    pub(super) target: Target,
+}
+
+/// How to follow a process.
+#[derive(Debug, Args)]
+pub(super) struct FollowArgs {
+    /// Deliver SIGQUIT also to a program that does not catch it, which ends it
+    ///
+    /// A program that catches it gets it in any case, after the dump.
+    #[arg(long)]
+    pub(super) forward: bool,
+    /// End after one dump; the program goes on alone
+    #[arg(long)]
+    pub(super) once: bool,
+    /// Also dump child processes, each on its own SIGQUIT or crash
+    #[arg(long)]
+    pub(super) children: bool,
+    /// Longest time a process may be held, as in 500ms or 5s
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::duration)]
+    pub(super) timeout: Duration,
+    /// Bytes of stack to copy of each thread, as in 256K or 16M
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub(super) stack_bytes: Option<u64>,
     /// Arguments that do not depend on where the data comes from.
     #[command(flatten)]
     pub(super) render: RenderArgs,
@@ -223,13 +297,21 @@ impl Cli {
         match &self.command {
             None => self.dump.render.quiet,
             Some(Command::Replay(arguments)) => arguments.render.quiet,
+            Some(Command::Run(arguments)) => arguments.follow.render.quiet,
+            Some(Command::Watch(arguments)) => arguments.follow.render.quiet,
             Some(Command::Completions(_)) => false,
         }
     }
 }
 
 pub(super) fn command() -> clap::Command {
-    Cli::command()
+    // There may be more than one dump.
+    let pattern = |command: clap::Command| {
+        command.mut_arg("output", |output| {
+            output.value_name("PATTERN").help(PATTERN_HELP).long_help(PATTERN_LONG_HELP)
+        })
+    };
+    Cli::command().mut_subcommand("run", pattern).mut_subcommand("watch", pattern)
 }
 
 /// # Errors

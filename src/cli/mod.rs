@@ -2,12 +2,16 @@
 mod args;
 mod dump;
 mod exit;
+mod follow;
 mod output;
+mod pattern;
 mod progress;
 mod render;
 mod replay;
+mod run;
 mod targets;
 mod values;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -45,6 +49,8 @@ pub fn command() -> clap::Command {
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         None => dump::run(&cli.dump),
+        Some(Command::Run(arguments)) => run::run(arguments),
+        Some(Command::Watch(arguments)) => watch::run(arguments),
         Some(Command::Replay(arguments)) => replay::run(arguments),
         Some(Command::Completions(arguments)) => completions(arguments.shell),
     }

@@ -1,4 +1,5 @@
 //! What live dumps and replayed ones have in common: choosing threads, and printing.
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::Exit;
@@ -68,12 +69,7 @@ impl Printer {
     pub(super) fn open(arguments: &RenderArgs, several: bool) -> Result<Printer, Failure> {
         let output = Output::open(arguments.output.as_deref())?;
         let terminal = output.is_terminal();
-        let color = match arguments.color {
-            ColorChoice::Always => true,
-            ColorChoice::Never => false,
-            ColorChoice::Auto => terminal && environment_allows_color(),
-        };
-        let style = if terminal || color { Style::terminal(color) } else { Style::PLAIN };
+        let style = style(arguments.color, terminal);
         let seen = terminal && arguments.format == Format::Text;
         let format = arguments.format;
         Ok(Printer {
@@ -91,17 +87,9 @@ impl Printer {
     /// # Errors
     /// If it cannot be written.
     pub(super) fn print(&mut self, report: &Report) -> Result<Exit, Failure> {
-        let (format, style, lines, first) = (self.format, self.style, self.lines, !self.printed);
-        self.output.write(|out| match format {
-            Format::Text => {
-                if !first {
-                    writeln!(out)?;
-                }
-                text::write(report, &style, out)
-            }
-            Format::Json if lines => json::write_line(report, out),
-            Format::Json => json::write(report, out),
-        })?;
+        let (form, first) =
+            (Form { format: self.format, style: self.style, lines: self.lines }, !self.printed);
+        self.output.write(|out| form.write(report, first, out))?;
         self.printed = true;
         if report.complete {
             return Ok(Exit::Complete);
@@ -123,8 +111,43 @@ impl Printer {
     }
 }
 
+/// How reports are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    pub(super) format: Format,
+    pub(super) style: Style,
+    /// One JSON object per line.
+    pub(super) lines: bool,
+}
+
+impl Form {
+    /// Writes one report. `first`: nothing is before it.
+    pub(super) fn write(self, report: &Report, first: bool, out: &mut dyn Write) -> io::Result<()> {
+        match self.format {
+            Format::Text => {
+                if !first {
+                    writeln!(out)?;
+                }
+                text::write(report, &self.style, out)
+            }
+            Format::Json if self.lines => json::write_line(report, out),
+            Format::Json => json::write(report, out),
+        }
+    }
+}
+
+/// The style for an output that is a terminal, or is not.
+pub(super) fn style(choice: ColorChoice, terminal: bool) -> Style {
+    let color = match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => terminal && environment_allows_color(),
+    };
+    if terminal || color { Style::terminal(color) } else { Style::PLAIN }
+}
+
 /// For those who do not see the output, where every missing thread is named.
-fn warn(report: &Report) {
+pub(super) fn warn(report: &Report) {
     let (pid, all) = (report.process.pid, report.threads.len());
     let message = match report.incomplete_threads().count() {
         0 => format!("threads of process {pid} are missing"),

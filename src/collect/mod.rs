@@ -10,6 +10,7 @@ mod error;
 mod facts;
 pub mod find;
 mod fingerprint;
+pub mod follow;
 mod kernel;
 mod later;
 pub mod live;
