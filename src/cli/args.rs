@@ -257,6 +257,10 @@ pub enum Format {
     Text,
     /// For programs; see threaddump-json(5)
     Json,
+    /// For scripts that parse what gdb prints on "thread apply all bt"
+    Gdb,
+    /// As Go programs print it when they crash
+    Go,
 }
 
 /// How to look at a process.

@@ -9,7 +9,7 @@ use crate::collect::CollectError;
 use crate::dump;
 use crate::error::Failure;
 use crate::ids::Tid;
-use crate::report::{Report, ReportOptions, Style, json, text};
+use crate::report::{Report, ReportOptions, Style, gdb, go, json, text};
 use crate::snapshot::{Problem, Snapshot};
 use crate::symbolize::SymbolOptions;
 use crate::unwind::UnwindOptions;
@@ -123,13 +123,13 @@ pub(super) struct Form {
 impl Form {
     /// Writes one report. `first`: nothing is before it.
     pub(super) fn write(self, report: &Report, first: bool, out: &mut dyn Write) -> io::Result<()> {
+        if !first && self.format != Format::Json {
+            writeln!(out)?;
+        }
         match self.format {
-            Format::Text => {
-                if !first {
-                    writeln!(out)?;
-                }
-                text::write(report, &self.style, out)
-            }
+            Format::Text => text::write(report, &self.style, out),
+            Format::Gdb => gdb::write(report, &self.style, out),
+            Format::Go => go::write(report, &self.style, out),
             Format::Json if self.lines => json::write_line(report, out),
             Format::Json => json::write(report, out),
         }

@@ -3,6 +3,8 @@
 //! [`build()`] looks everything up; the formats only print what a [`Report`] holds.
 mod build;
 pub mod escape;
+pub mod gdb;
+pub mod go;
 pub mod json;
 mod model;
 pub mod style;

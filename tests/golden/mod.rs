@@ -2,7 +2,7 @@
 use serde_json::Value;
 use threaddump::ids::{Pid, Tid};
 use threaddump::report::{
-    Frame, Hex, Omitted, Process, Report, ReportModule, ReportSyscall, Thread, Tool, Tracer,
+    Frame, Hex, Omitted, Process, Report, ReportModule, ReportSyscall, Signal, Thread, Tool, Tracer,
 };
 use threaddump::snapshot::{Problem, Source};
 
@@ -17,7 +17,13 @@ pub(crate) fn report(value: &Value) -> Report {
         pause_ns: value["pause_ns"].as_u64(),
         complete: flag(&value["complete"]),
         process: process(&value["process"]),
-        signal: None,
+        signal: optional(&value["signal"], |signal| Signal {
+            number: number(&signal["number"]),
+            name: text(&signal["name"]),
+            code: optional(&signal["code"], number),
+            address: optional(&signal["address"], hex),
+            tid: optional(&signal["tid"], |tid| Tid(number(tid))),
+        }),
         modules: list(&value["modules"], module),
         threads: list(&value["threads"], thread),
         problems: list(&value["problems"], problem),
