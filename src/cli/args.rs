@@ -15,6 +15,7 @@ const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
        threaddump run [OPTIONS] -- <CMD> [ARGS]...
        threaddump watch [OPTIONS] <PID|NAME>
        threaddump replay [OPTIONS] <SNAPSHOT>
+       threaddump symbolize [OPTIONS] [FILE]
        threaddump completions <SHELL>";
 
 const AFTER_HELP: &str = "\
@@ -77,6 +78,14 @@ pub(super) enum Command {
     /// files it names are still there.
     #[command(after_help = "Exit status: as for a dump")]
     Replay(ReplayArgs),
+    /// Name the frames of a text that has only places in modules
+    ///
+    /// These are the lines of --format go, and those of the text, that hold a module, an offset and
+    /// a build ID, as a program prints them without its debug information. They get their
+    /// functions, inlined functions and source lines; all other lines pass as they are. A file
+    /// that has not the build ID is not used.
+    #[command(after_help = "Exit status: 0 all frames have names, 1 some have none, 2 nothing done")]
+    Symbolize(SymbolizeArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -192,6 +201,33 @@ pub(super) struct ReplayArgs {
     pub(super) render: RenderArgs,
 }
 
+/// Arguments of `symbolize`.
+#[derive(Debug, Args)]
+#[command(override_usage = "threaddump symbolize [OPTIONS] [FILE]")]
+pub(super) struct SymbolizeArgs {
+    /// The text; standard input without it, or with -
+    #[arg(value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// Write to this file, which is replaced when everything is in it
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Do not show inlined functions
+    #[arg(long)]
+    pub(super) no_inline: bool,
+    /// Do not look up source lines
+    #[arg(long)]
+    pub(super) no_lines: bool,
+    /// Look for debug files here, before /usr/lib/debug; may be given several times
+    ///
+    /// They are found by build ID, as DIR/.build-id/12/3456.debug; so is a whole file, as
+    /// DIR/.build-id/12/3456.
+    #[arg(long = "debug-dir", value_name = "DIR")]
+    pub(super) debug_dirs: Vec<PathBuf>,
+    /// Print no messages; the exit status tells
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
@@ -303,6 +339,7 @@ impl Cli {
             Some(Command::Replay(arguments)) => arguments.render.quiet,
             Some(Command::Run(arguments)) => arguments.follow.render.quiet,
             Some(Command::Watch(arguments)) => arguments.follow.render.quiet,
+            Some(Command::Symbolize(arguments)) => arguments.quiet,
             Some(Command::Completions(_)) => false,
         }
     }

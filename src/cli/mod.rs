@@ -9,6 +9,7 @@ mod progress;
 mod render;
 mod replay;
 mod run;
+mod symbolize;
 mod targets;
 mod values;
 mod watch;
@@ -52,6 +53,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Run(arguments)) => run::run(arguments),
         Some(Command::Watch(arguments)) => watch::run(arguments),
         Some(Command::Replay(arguments)) => replay::run(arguments),
+        Some(Command::Symbolize(arguments)) => symbolize::run(arguments),
         Some(Command::Completions(arguments)) => completions(arguments.shell),
     }
 }
