@@ -137,6 +137,13 @@ fn a_watched_program_stops_and_goes_on_as_alone() {
     summary("watch: a program was stopped and continued 10 times, with a dump each time, as if alone");
 }
 
+/// Whether a process blocks SIGQUIT, as the tool does once it is ready for it.
+fn takes_quit(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or("0").trim();
+    u64::from_str_radix(mask, 16).is_ok_and(|mask| mask & (1 << 2) != 0)
+}
+
 const DONE: u64 = 6;
 const RECEIVED: u64 = 3;
 const SENT: u64 = 2;
@@ -156,6 +163,7 @@ fn a_storm_under_run_with_children_arrives_once() {
     let running = Running::start(command.arg(&path).arg(wanted.to_string()));
     assert!(comes(|| std::fs::metadata(&path).is_ok_and(|facts| facts.len() > SEEN)));
     let words = Words::open(&path);
+    assert!(comes(|| takes_quit(running.pid())), "it starts");
     let mut asked = 0;
     assert!(comes(|| {
         // To the tool: it hands it on, and the program, which does not catch it, is dumped.
@@ -181,7 +189,7 @@ fn programs_that_replace_each_other_are_followed_and_survive_the_tool() {
     let _lock = one_at_a_time();
     let program = build("exec_loop");
     let dumps = scratch_file("exec.dump");
-    let count = number("THREADDUMP_CHURN_ATTACHES", 1000) / 5;
+    let count = number("THREADDUMP_CHURN_ATTACHES", 1000) / 10;
     let mut command = Command::new(tool());
     command
         .args(["run", "--no-lines", "-q", "-o"])
@@ -192,6 +200,7 @@ fn programs_that_replace_each_other_are_followed_and_survive_the_tool() {
     let begin = Instant::now();
     let mut running = Running::start(command.stdout(Stdio::piped()));
     let (mut asked, pid) = (0, running.pid());
+    assert!(comes(|| takes_quit(pid)), "it starts");
     let status = loop {
         if let Some(status) = running.0.try_wait().expect("it is our child") {
             break status;
@@ -199,7 +208,7 @@ fn programs_that_replace_each_other_are_followed_and_survive_the_tool() {
         assert!(begin.elapsed() < hurt::PATIENCE, "the chain of programs ends");
         let _ = kill(Pid::from_raw(pid), Signal::SIGQUIT);
         asked += 1;
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(20));
     };
     assert_eq!(status.code(), Some(42), "{status}");
     let mut seed = u64::from(std::process::id()) | 1;

@@ -70,6 +70,14 @@ pub fn reap(tid: Tid) -> io::Result<Option<End>> {
     }))
 }
 
+/// Collects the report of a stop that is no signal delivery; the thread remains stopped.
+///
+/// # Errors
+/// ECHILD (not traced by the calling thread, or gone).
+pub fn take_stop(tid: Tid) -> io::Result<()> {
+    call(libc::P_PID, tid, libc::WSTOPPED | libc::WNOHANG | libc::__WALL).map(drop)
+}
+
 /// Whether a child that is not traced has stopped (`true`) or gone on (`false`) since it was last asked
 /// for, by waitid(2).
 ///

@@ -102,6 +102,9 @@ impl Follower {
                 }
             }
             PTRACE_EVENT_EXEC => {
+                // A thread that was not the first takes the id of the first, and Linux (seen on 6.18) answers
+                // ESRCH to every request for it until the report is collected. No signal goes with it.
+                let _ = wait::take_stop(tid);
                 self.tracees.keep_leader(pid);
                 self.tracees.insert(pid.leader(), pid);
                 self.dumps.forget_program(pid);
