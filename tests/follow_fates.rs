@@ -150,6 +150,7 @@ fn the_dump_of_a_crash_tells_signal_address_and_thread() {
             let threads = report["threads"].as_array().expect("a list");
             assert_eq!(threads.len(), 2 + thread.len(), "{arguments:?}");
             let culprit = threads.iter().find(|thread| thread["tid"] == signal["tid"]).expect("it is there");
+            assert_eq!(threads[0]["tid"], signal["tid"], "{arguments:?}");
             assert_eq!(culprit["index"] == 0, thread.is_empty(), "{arguments:?}");
             let functions = culprit["frames"].as_array().expect("a list");
             assert!(functions.iter().any(|frame| frame["function"] == "fault"), "{arguments:?}: {culprit}");

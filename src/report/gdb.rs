@@ -14,7 +14,9 @@ const THREAD_POINTERS: [&str; 1] = ["fs_base"];
 /// Those of `out`.
 pub fn write(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     let program = report.process.exe.as_deref();
-    for thread in report.threads.iter().rev() {
+    let mut threads: Vec<&Thread> = report.threads.iter().collect();
+    threads.sort_by_key(|thread| std::cmp::Reverse(thread.index));
+    for thread in threads {
         thread_lines(thread, program, style, out)?;
     }
     Ok(())

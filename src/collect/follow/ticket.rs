@@ -74,6 +74,8 @@ impl Ticket {
         }
         let mut snapshot = receiver.recv().map_err(|_| gone())?.end()?;
         if let Cause::Crash(signal) = &self.cause {
+            // The thread at fault comes first, the others stay in their order.
+            snapshot.threads.sort_by_key(|thread| Some(thread.tid) != signal.tid);
             snapshot.signal = Some(signal.clone());
         }
         Ok(snapshot)
