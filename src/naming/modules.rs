@@ -1,5 +1,5 @@
 //! The modules that a text names, and what is at a place in one.
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -49,12 +49,12 @@ impl<'i, 's> Modules<'i, 's> {
 
     /// Announces places that will be asked for: of each its lookup address in the file.
     pub(super) fn prepare<'p>(&mut self, places: impl Iterator<Item = (&'p Place, u64)>) {
-        let mut wanted: BTreeMap<(&[u8], &[u8]), (&Place, Vec<u64>)> = BTreeMap::new();
-        for (place, lookup) in places {
-            let entry = wanted.entry((&place.path, &place.build_id)).or_insert_with(|| (place, Vec::new()));
-            entry.1.push(lookup);
-        }
-        for (place, mut lookups) in wanted.into_values() {
+        let mut wanted: Vec<(&Place, u64)> = places.collect();
+        let key = |place: &'p Place| (&place.path, &place.build_id);
+        wanted.sort_by(|(one, _), (other, _)| key(one).cmp(&key(other)));
+        for same in wanted.chunk_by(|(one, _), (other, _)| key(one) == key(other)) {
+            let Some(&(place, _)) = same.first() else { continue };
+            let mut lookups: Vec<u64> = same.iter().map(|&(_, lookup)| lookup).collect();
             let Some(opened) = self.open(place) else { continue };
             lookups.iter_mut().for_each(|lookup| *lookup = lookup.wrapping_add(opened.bias));
             lookups.sort_unstable();

@@ -115,7 +115,7 @@ fn hexadecimal(text: &[u8]) -> Option<u64> {
 }
 
 fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
-    if digits.is_empty() || digits.len() % 2 != 0 || digits.len() > MAX_ID * 2 {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || digits.len() > MAX_ID * 2 {
         return None;
     }
     if !digits.iter().all(u8::is_ascii_hexdigit) {
