@@ -48,12 +48,15 @@ fn collect_once<'s>(
     options: &ImageOptions,
     store: &'s Store,
 ) -> Result<(Snapshot, Images<'s>), CollectError> {
-    let prepared = collect::prepare(pid, collect)?;
+    let mut prepared = collect::prepare(pid, collect)?;
     let access = FileAccess::Live { root: prepared.root().to_path_buf(), proc_dir: prepared.proc_dir() };
     let known: Vec<Module> = prepared.modules().to_vec();
     // Files are opened before the stop: afterwards they may be gone.
     let arch = prepared.facts().arch;
     let mut images = Images::open(store, arch, &known, &access, options);
+    if prepared.has_generated_code() {
+        prepared.follow_jit(&images.jit_descriptors());
+    }
     let snapshot = prepared.capture()?;
     let is_new = |module: &&Module| !known.iter().any(|old| old.start == module.start);
     let new: Vec<Module> = snapshot.modules.iter().filter(is_new).cloned().collect();
@@ -72,7 +75,7 @@ pub fn replay(snapshot: &Snapshot, options: &Options) -> Report {
 
 fn report(snapshot: &Snapshot, images: &Images<'_>, options: &Options) -> Report {
     let walks = unwind_all(snapshot, images, &options.unwind);
-    let mut symbolizer = Symbolizer::new(images, options.symbols);
+    let mut symbolizer = Symbolizer::new(images, options.symbols).with_code_names(&snapshot.code_names);
     report::build(snapshot, images, &walks, &mut symbolizer, &options.report)
 }
 

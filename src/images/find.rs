@@ -16,7 +16,7 @@ use threaddump_arch::Arch;
 use super::FileAccess;
 use super::elf::{Elf, Layout};
 use super::links::{self, AltLink, DebugLink};
-use super::notes;
+use super::{generated, notes};
 use super::sections::Contents;
 use super::store::Store;
 use crate::snapshot::{Module, hex};
@@ -183,6 +183,20 @@ impl<'s> Finder<'s> {
     /// In words, if it is no ELF object.
     pub(super) fn copy(&self, bytes: &[u8], layout: Layout) -> Result<Contents<'s>, String> {
         let elf = Elf::parse(self.store.keep_bytes(bytes.to_vec()), layout, self.arch)?;
+        Ok(Contents::new(elf, self.store))
+    }
+
+    /// An ELF object about generated code, whose addresses are made process addresses.
+    ///
+    /// # Errors
+    ///
+    /// In words, if it is no ELF object.
+    pub(super) fn generated(&self, bytes: &[u8]) -> Result<Contents<'s>, String> {
+        let linked = self.store.keep_bytes(generated::link(bytes));
+        let mut elf = Elf::parse(linked, Layout::File, self.arch)?;
+        elf.fixed = true;
+        // Where its sections are is what counts; nothing loaded it by its segments.
+        elf.segments.clear();
         Ok(Contents::new(elf, self.store))
     }
 

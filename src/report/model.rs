@@ -221,6 +221,8 @@ pub struct Frame {
     pub build_id: Option<Text>,
     /// Demangled function name.
     pub function: Option<Text>,
+    /// Where the name comes from: `file`, `jit` or `perf_map`.
+    pub function_from: Option<&'static str>,
     /// pc minus start of the function; not for inlined frames.
     pub function_offset: Option<u64>,
     /// Source file.

@@ -137,6 +137,7 @@ fn frame(value: &Value) -> Frame {
         module_offset: optional(&value["module_offset"], hex),
         build_id: shared(&value["build_id"]),
         function: shared(&value["function"]),
+        function_from: optional(&value["function_from"], leak),
         function_offset: value["function_offset"].as_u64(),
         file: shared(&value["file"]),
         line: optional(&value["line"], number),

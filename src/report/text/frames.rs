@@ -41,6 +41,8 @@ fn line(frame: &Frame, digits: usize, style: &Style, out: &mut dyn Write) -> io:
     }
     if let (Some(_), Some(module), false) = (&frame.function, &frame.module, frame.inlined) {
         write!(out, "  in {}", style.text(words::base_name(module)))?;
+    } else if frame.function_from == Some("perf_map") {
+        write!(out, "  in {}", style.paint(Role::Quiet, "[perf map]"))?;
     }
     if let Some(how) = words::how(frame.how).filter(|_| !frame.inlined) {
         write!(out, "  {}", style.paint(Role::Warning, format_args!("[{how}]")))?;
