@@ -24,12 +24,7 @@ pub(super) fn code(size: u64, arch: Arch, read: impl Fn(u64, &mut [u8]) -> bool)
 }
 
 /// The table of section headers.
-fn sections(
-    header: &[u8],
-    size: u64,
-    arch: Arch,
-    read: impl Fn(u64, &mut [u8]) -> bool,
-) -> Option<Vec<u8>> {
+fn sections(header: &[u8], size: u64, arch: Arch, read: impl Fn(u64, &mut [u8]) -> bool) -> Option<Vec<u8>> {
     let parsed = parse_header(header)?;
     if Arch::from_elf(parsed.machine, parsed.class_64) != Some(arch) {
         return None;

@@ -31,11 +31,17 @@ pub struct Names {
 
 /// The names that the JIT compilers of a process gave to these addresses (ascending), and why a file
 /// that is there was not used.
-pub(super) fn of_process(dir: &ProcDir, facts: &ProcessFacts, wanted: &[u64]) -> (Vec<CodeName>, Vec<String>) {
+pub(super) fn of_process(
+    dir: &ProcDir,
+    facts: &ProcessFacts,
+    wanted: &[u64],
+) -> (Vec<CodeName>, Vec<String>) {
     let mut problems = Vec::new();
     let Ok(root) = Root::open(&dir.path().join("root")) else { return (Vec::new(), problems) };
     // Whoever lives still has its number, so the path led to this process.
-    let Some(uids) = dir.status(None).ok().and_then(|status| status.uid) else { return (Vec::new(), problems) };
+    let Some(uids) = dir.status(None).ok().and_then(|status| status.uid) else {
+        return (Vec::new(), problems);
+    };
     let mut pids: Vec<i32> = facts.ns_pid.into_iter().chain([facts.pid.0]).collect();
     pids.dedup();
     for pid in pids {

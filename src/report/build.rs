@@ -259,6 +259,7 @@ impl Frames<'_, '_, '_, '_> {
             file: None,
             line: None,
             column: None,
+            source: None,
             inlined: false,
             how: raw.how.as_str(),
         }

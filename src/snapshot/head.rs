@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use threaddump_arch::{Arch, Registers};
 
 use super::{
-    CodeName, Mapping, MemoryPiece, Module, ModuleImage, Problem, ProcessFacts, SignalFacts, Snapshot, Source, Syscall,
-    ThreadSnapshot, decode_bytes, encode_bytes,
+    CodeName, Mapping, MemoryPiece, Module, ModuleImage, Problem, ProcessFacts, SignalFacts, Snapshot,
+    Source, Syscall, ThreadSnapshot, decode_bytes, encode_bytes,
 };
 use crate::ids::Tid;
 

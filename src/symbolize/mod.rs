@@ -160,6 +160,13 @@ impl<'i, 's> Symbolizer<'i, 's> {
         answer
     }
 
+    /// The MD5 of a source file by the name that was given for this address, if DWARF has it.
+    pub fn checksum(&mut self, lookup: u64, file: &str) -> Option<[u8; 16]> {
+        let image = self.images.at(lookup)?;
+        let info = self.sources.get_mut(&image.start())?.info.as_mut()?;
+        info.checksum(image.file_address(lookup)?, file)
+    }
+
     /// What could not be used so far.
     pub fn problems(&self) -> Vec<Problem> {
         let failed = |image: &Image<'s>| {

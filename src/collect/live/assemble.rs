@@ -2,12 +2,12 @@
 use std::time::{Duration, Instant};
 
 use super::super::arena::Arena;
+use super::super::generated::{self, Generated};
 use super::super::later::Later;
 use super::super::modules::Finder;
 use super::super::prepare::{Prepared, cannot_read};
 use super::super::proc::Looker;
 use super::super::stacks::Ranges;
-use super::super::generated::{self, Generated};
 use super::super::{CollectError, denied, facts, kernel};
 use super::threads::{self, Listing};
 use super::tracer::{Catch, Copied, Plan};
