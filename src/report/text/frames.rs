@@ -59,9 +59,12 @@ fn source(frame: &Frame, style: &Style, out: &mut dyn Write) -> io::Result<()> {
         let is_own = frame.line == Some(*line);
         let role = if is_own { Role::Source } else { Role::Quiet };
         let mark = if is_own { '>' } else { ' ' };
+        write!(out, "     {}", style.paint(role, format_args!("{mark} {line:digits$} |")))?;
         let text = words::without_tabs(text);
-        let text = style.text(text.trim_end());
-        writeln!(out, "     {} {text}", style.paint(role, format_args!("{mark} {line:digits$} |")))?;
+        match text.trim_end() {
+            "" => writeln!(out)?,
+            text => writeln!(out, " {}", style.text(text))?,
+        }
     }
     Ok(())
 }
