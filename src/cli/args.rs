@@ -164,9 +164,8 @@ pub(super) struct RenderArgs {
     /// Files are looked for at their paths in the root directory of the process, then on this machine.
     /// A file whose MD5 is not the one in the debug information (DWARF 5 may have it) is not shown; where
     /// there is none, notes tell of files that are newer than the program, or not in its root directory.
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true,
-          value_parser = values::source_lines, conflicts_with = "no_lines")]
-    pub(super) source: usize,
+    #[arg(long, value_name = "N", value_parser = values::source_lines, conflicts_with = "no_lines")]
+    pub(super) source: Option<usize>,
     /// Look for source files in another folder of this machine; may be given several times
     ///
     /// FROM is the beginning of their names as the output shows them, which may be relative; the longest

@@ -27,7 +27,7 @@ use threaddump_arch::Arch;
 use threaddump_dwarf::gimli;
 
 pub use image::Image;
-pub use inspect::inspect;
+pub use inspect::{inspect, inspect_generated};
 pub use store::Store;
 
 use crate::snapshot::{Module, ModuleImage, Problem, Snapshot};

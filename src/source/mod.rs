@@ -33,6 +33,9 @@ pub struct Sources {
     excerpts: HashMap<Place, Option<Arc<[SourceLine]>>>,
     lines_left: usize,
     bytes_left: usize,
+    /// The first file that was not where a map leads, and whether any was.
+    missing: Option<String>,
+    any_mapped: bool,
     problems: Vec<String>,
 }
 
@@ -50,6 +53,8 @@ impl Sources {
             excerpts: HashMap::new(),
             lines_left: MAX_LINES,
             bytes_left: MAX_BYTES,
+            missing: None,
+            any_mapped: false,
             problems: Vec::new(),
         }
     }
@@ -71,6 +76,10 @@ impl Sources {
                 self.excerpts.insert(place, excerpt.clone());
                 excerpt
             });
+        }
+        // A map may fit names of other programs, too; one that leads nowhere at all is a mistake.
+        if let Some(path) = self.missing.take().filter(|_| !self.any_mapped) {
+            self.say(format!("no source file is where --source-map leads, as {path}"));
         }
         let problems = std::mem::take(&mut self.problems);
         report.problems.extend(problems.into_iter().map(|what| Problem::new("source", what)));
@@ -120,12 +129,12 @@ impl Sources {
             None => (file.to_owned(), false),
         };
         let found = match self.files.open(&path, mapped) {
-            Ok(Some(found)) => found,
+            Ok(Some(found)) => {
+                self.any_mapped |= mapped;
+                found
+            }
             Ok(None) => {
-                // Where the user said it would be.
-                if mapped {
-                    self.say(format!("there is no source file {path}"));
-                }
+                self.missing = self.missing.take().or(mapped.then_some(path));
                 return None;
             }
             Err(why) => {
