@@ -175,6 +175,88 @@ fn a_hostile_perf_map_costs_its_names_only() {
     assert_eq!(fs::metadata(&map.0).expect("it is there").mode() & 0o777, 0o666);
 }
 
+#[test]
+fn a_perf_map_is_looked_for_where_the_process_is() {
+    let Some((outside, _)) = jit_code() else { return };
+    let program = fs::read_link(format!("/proc/{}/exe", outside.pid())).expect("it lives");
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--mount", "--kill-child", "sh", "-c"]);
+    command.arg("mount -t tmpfs none /tmp && exec \"$0\"").arg(program);
+    let Ok(running) = Running::start_ready(&mut command, "unshare", "ready") else {
+        record::skip("a perf map in other namespaces", "the kernel refuses them");
+        return;
+    };
+    let pid = *running.tree().last().expect("it has a child");
+    settle(pid);
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("it lives");
+    let line = maps.lines().find(|line| line.contains("rwxp")).expect("the code is in it");
+    let start = &line[..line.find('-').expect("a range")];
+    let here = Map::of(pid);
+    here.write(format!("{start} c outside\n").as_bytes());
+    assert_eq!(named(pid), (None, Vec::new()));
+    let tmp = PathBuf::from(format!("/proc/{pid}/root/tmp"));
+    for (number, name) in [(pid, "by the outer id"), (1, "by the inner id")] {
+        let text = format!("{start} c {name}\n");
+        fs::write(tmp.join(format!("perf-{number}.map")), text).expect("root may");
+        assert_eq!(named(pid), named_as(name, RETURNS_AT));
+    }
+    // A link out of its root leads to what is in it.
+    let inner = tmp.join("perf-1.map");
+    fs::remove_file(&inner).expect("root may");
+    symlink(&here.0, &inner).expect("root may");
+    let (name, notes) = named(pid);
+    assert_eq!((name, notes.len()), (named_as("by the outer id", RETURNS_AT).0, 1));
+}
+
+/// A program that has code registered by GDB's JIT interface, in a variant.
+fn registered(variant: &str) -> Option<Running> {
+    let targets = all().into_iter();
+    let target =
+        targets.into_iter().find(|known| known.source.name == "gdb_jit" && known.variant == variant)?;
+    let Ok(program) = target.build() else {
+        record::skip("registered code", "no C compiler");
+        return None;
+    };
+    Some(Running::start_ready(&mut Command::new(program), "gdb_jit", "ready").expect("it starts"))
+}
+
+#[test]
+fn registered_code_is_named_while_the_list_changes() {
+    let Some(target) = registered("churn") else { return };
+    let (mut notes, mut longest) = (0, 0);
+    for _ in 0..50 {
+        let report = json(target.pid(), &[]);
+        let all = frames(&report);
+        let names: Vec<&str> = all.iter().filter_map(|frame| frame["function"].as_str()).collect();
+        assert!(names.contains(&"piece_inner") && names.contains(&"piece_outer"), "{report:#}");
+        let jit: Vec<&&Value> = all.iter().filter(|frame| frame["module"] == "[jit]").collect();
+        assert!(jit.len() == 2 && jit.iter().all(|frame| frame["function_from"] == "jit"), "{report:#}");
+        assert_eq!(report["threads"][0]["end"], "root", "{report:#}");
+        let problems = report["problems"].as_array().expect("a list").iter();
+        notes += problems.filter(|problem| problem["stage"] == "jit").count();
+        longest = longest.max(report["pause_ns"].as_u64().expect("it was stopped"));
+    }
+    println!("a list that changes: 50 dumps, {notes} notes, held for {} µs at most", longest / 1000);
+}
+
+#[test]
+fn without_a_stop_and_from_a_snapshot_registered_code_is_the_same() {
+    let Some(target) = registered("stale") else { return };
+    settle(target.pid());
+    let pid = target.pid().to_string();
+    let file = scratch("generated").join("registered").display().to_string();
+    let _ = fs::remove_file(&file);
+    let live = threaddump(&["--save-snapshot", &file, &pid]);
+    let quiet = threaddump(&["--via", "proc", &pid]);
+    drop(target);
+    let later = threaddump(&["replay", &file]);
+    let text = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(text(&live), text(&later));
+    let frames = |text: String| text.lines().filter(|line| line.starts_with("  #")).collect::<String>();
+    assert_eq!(frames(text(&live)), frames(text(&quiet)));
+    assert!(text(&live).contains("piece_outer+0x"), "{}", text(&live));
+}
+
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real").join(name)
 }

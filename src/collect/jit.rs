@@ -2,8 +2,8 @@
 //! Interface"): a descriptor at a known symbol, and a double list of entries, each of which names an
 //! ELF object in memory.
 //!
-//! The list is followed before the stop. With the threads held only the descriptor is read again, and
-//! entries that came since; everything else waits for the release.
+//! The list is followed before the stop. With the threads held the descriptor is read again, and only if
+//! it changed some of the entries; everything else waits for the release.
 use std::collections::{HashMap, HashSet};
 
 use super::memory::Memory;
@@ -13,10 +13,16 @@ use crate::ids::Tid;
 const MAX_DESCRIPTORS: usize = 8;
 /// Entries of all lists together.
 const MAX_ENTRIES: usize = 1 << 14;
-/// Entries that are read with the threads held; each takes a microsecond.
-const MAX_HELD: usize = 64;
+/// New entries that are read with the threads held; each takes a microsecond or less.
+const MAX_HELD: usize = 256;
+/// Old entries that are read again with the threads held, if anything changed; all by one system call.
+const MAX_AGAIN: usize = 512;
+/// How often a list is followed that changes meanwhile.
+const ATTEMPTS: usize = 3;
 /// The version of the interface that is known.
 const VERSION: u32 = 1;
+/// Size of an entry, in bytes.
+const ENTRY: usize = 32;
 /// `JIT_UNREGISTER_FN`: the relevant entry was taken off the list.
 const UNREGISTER: u32 = 2;
 
@@ -87,12 +93,21 @@ impl Descriptor {
 
 impl Entry {
     pub(super) fn read(memory: &Memory, via: Tid, address: u64) -> Option<Entry> {
-        let mut bytes = [0; 32];
-        if memory.read_by(via, address, &mut bytes) < bytes.len() {
-            return None;
-        }
-        let [next, previous, object, size] = words(&bytes);
-        Some(Entry { address, next, previous, object, size })
+        let mut bytes = [0; ENTRY];
+        (memory.read_by(via, address, &mut bytes) == ENTRY).then(|| Entry::parse(address, &bytes))
+    }
+
+    /// The entries at these addresses, up to the first that cannot be read.
+    fn read_all(memory: &Memory, via: Tid, addresses: &[u64]) -> Vec<Entry> {
+        let mut bytes = vec![0; addresses.len() * ENTRY];
+        let count = memory.read_pieces(via, addresses, &mut bytes, ENTRY);
+        let pieces = addresses.iter().zip(bytes.chunks_exact(ENTRY)).take(count);
+        pieces.map(|(&address, bytes)| Entry::parse(address, bytes)).collect()
+    }
+
+    fn parse(address: u64, bytes: &[u8]) -> Entry {
+        let [next, previous, object, size] = words(bytes);
+        Entry { address, next, previous, object, size }
     }
 }
 
@@ -112,12 +127,33 @@ impl Lists {
         let mut seen = HashSet::new();
         for &place in places.iter().take(MAX_DESCRIPTORS).filter(|&&place| seen.insert(place)) {
             let Some(descriptor) = Descriptor::read(memory, memory.via(), place) else { continue };
-            let entries = lists.follow(memory, descriptor, left);
+            let (descriptor, entries) = lists.settle(memory, place, descriptor, left);
             left -= entries.len();
             let known = entries.iter().enumerate().map(|(index, entry)| (entry.address, index)).collect();
             lists.lists.push(List { place, descriptor, entries, known });
         }
         lists
+    }
+
+    /// Follows a list, again if it changed meanwhile; with its descriptor at the start.
+    fn settle(
+        &mut self,
+        memory: &Memory,
+        place: u64,
+        mut descriptor: Descriptor,
+        limit: usize,
+    ) -> (Descriptor, Vec<Entry>) {
+        let before = self.problems.len();
+        for _ in 1..ATTEMPTS {
+            let entries = self.follow(memory, descriptor, limit);
+            match Descriptor::read(memory, memory.via(), place) {
+                Some(now) if now != descriptor => descriptor = now,
+                _ => return (descriptor, entries),
+            }
+            self.problems.truncate(before);
+        }
+        let entries = self.follow(memory, descriptor, limit);
+        (descriptor, entries)
     }
 
     fn follow(&mut self, memory: &Memory, descriptor: Descriptor, limit: usize) -> Vec<Entry> {
@@ -174,8 +210,9 @@ impl Lists {
                     all.extend(rest.iter().filter(|entry| !removed(entry)));
                 }
                 Change::Everything(descriptor) => {
-                    all.extend(late.follow(memory, *descriptor, MAX_ENTRIES));
-                    if Descriptor::read(memory, memory.via(), list.place) != Some(*descriptor) {
+                    let (found, entries) = late.settle(memory, list.place, *descriptor, MAX_ENTRIES);
+                    all.extend(entries);
+                    if found != *descriptor {
                         let what = "the list of generated code changed while it was read";
                         late.problems.push(what.to_owned());
                     }
@@ -197,24 +234,31 @@ impl List {
         if descriptor == self.descriptor {
             return Change::Nothing;
         }
-        let mut new = Vec::new();
+        // An old place may have another entry by now, and an old entry another neighbour.
+        let old: Vec<u64> = self.entries.iter().take(MAX_AGAIN).map(|entry| entry.address).collect();
+        let again = Entry::read_all(memory, via, &old);
+        let mut now = Vec::new();
         let mut at = descriptor.first;
-        while at != 0 && descriptor.version == VERSION {
-            // The one of the last action may be another at the place of an old one.
-            if at != descriptor.relevant
-                && let Some(&index) = self.known.get(&at)
-            {
-                return Change::Begins(descriptor, new, Some(index));
-            }
-            if *left == 0 {
-                return Change::Everything(descriptor);
-            }
-            *left -= 1;
-            let Some(entry) = Entry::read(memory, via, at) else { break };
-            new.push(entry);
+        while at != 0 && descriptor.version == VERSION && now.len() <= MAX_AGAIN + MAX_HELD {
+            let known = self.known.get(&at).copied();
+            let entry = match known {
+                Some(index) if index >= MAX_AGAIN => return Change::Begins(descriptor, now, Some(index)),
+                Some(index) => again.get(index).copied(),
+                None => None,
+            };
+            let entry = match entry {
+                Some(entry) => entry,
+                None if *left == 0 => return Change::Everything(descriptor),
+                None => {
+                    *left -= 1;
+                    let Some(entry) = Entry::read(memory, via, at) else { break };
+                    entry
+                }
+            };
+            now.push(entry);
             at = entry.next;
         }
-        Change::Begins(descriptor, new, None)
+        Change::Begins(descriptor, now, None)
     }
 }
 

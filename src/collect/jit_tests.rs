@@ -145,3 +145,16 @@ fn descriptors_that_are_none_are_passed_over() {
         assert_eq!(lab.found(&lists), (Vec::new(), Vec::new()), "{place:#x}");
     }
 }
+
+#[test]
+fn entries_that_changed_their_order_are_followed_as_they_are_now() {
+    let mut lab = Lab::new(4);
+    let lists = lab.read();
+    let places: Vec<u64> = (0..4).map(|index| lab.address(index)).collect();
+    for (from, to) in [(1, 3), (3, 0), (0, 2)] {
+        lab.entries[from][0] = places[to];
+    }
+    lab.entries[2][0] = 0;
+    *lab.descriptor = [1 | 1 << 32, places[1], places[1]];
+    assert_eq!(lab.found(&lists), (vec![1, 3, 0, 2], Vec::new()));
+}

@@ -95,7 +95,7 @@ impl Files {
 
     /// When a file of the target was changed last, nanoseconds since the epoch.
     pub(super) fn modified_ns(&self, path: &str) -> Option<i128> {
-        let place = Path::new(path);
+        let place = Some(Path::new(path)).filter(|path| path.is_absolute())?;
         let file = self.root.as_ref().map_or_else(|| open_regular(place), |root| root.regular(place));
         Some(modified_ns(&file.ok()?.metadata().ok()?))
     }

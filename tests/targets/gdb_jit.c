@@ -3,6 +3,8 @@
 // build(object): cc -O2 -g -fomit-frame-pointer -fno-stack-protector -DPIECE -c $SRC -o $OUT.o && cc -O2 -g $SRC -o $OUT
 // build(linked): cc -O2 -g -fomit-frame-pointer -fno-stack-protector -fcf-protection=none -DPIECE -nostdlib -static -Wl,--build-id=none -Wl,-Ttext-segment=0x510000000000 -Wl,-e,0 -mcmodel=large $SRC -o $OUT.o && cc -O2 -g $SRC -o $OUT
 // build(stale): cc -O2 -g -fomit-frame-pointer -fno-stack-protector -DPIECE -c $SRC -o $OUT.o && cc -O2 -g -DSTALE $SRC -o $OUT
+// build(churn): cc -O2 -g -fomit-frame-pointer -fno-stack-protector -DPIECE -c $SRC -o $OUT.o && cc -O2 -g -DCHURN -pthread $SRC -o $OUT
+// spins(churn):
 // stack: stay < called_back < piece_inner < piece_outer < run < main
 // how: cfi
 // end: root
@@ -24,6 +26,7 @@ __attribute__((noinline)) int piece_outer(int (*function)(void)) {
 
 #define _GNU_SOURCE
 #include <elf.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +62,15 @@ static struct entry *enter(const char *object, uint64_t size) {
     __jit_debug_descriptor.action = REGISTER;
     __jit_debug_register_code();
     return entry;
+}
+
+static void leave(struct entry *entry) {
+    if (entry->prev) entry->prev->next = entry->next;
+    else __jit_debug_descriptor.first = entry->next;
+    if (entry->next) entry->next->prev = entry->prev;
+    __jit_debug_descriptor.relevant = entry;
+    __jit_debug_descriptor.action = UNREGISTER;
+    __jit_debug_register_code();
 }
 
 static __attribute__((noinline)) int stay(void) {
@@ -134,6 +146,23 @@ static void *symbol(char *base, const char *wanted) {
     exit(2);
 }
 
+#ifdef CHURN
+// Registers copies of the object, as many as there is room for, and takes them back in another order.
+static void *churn(void *argument) {
+    struct entry *entries[100];
+    (void)argument;
+    for (unsigned round = 0;; round++) {
+        for (int i = 0; i < 100; i++) entries[i] = enter(memcpy(malloc(size), object, size), size);
+        for (int i = 0; i < 100; i++) {
+            struct entry *entry = entries[(i * 7 + round) % 100];
+            leave(entry);
+            free((void *)entry->object);
+            free(entry);
+        }
+    }
+}
+#endif
+
 int main(void) {
     read_object();
     Elf64_Ehdr *header = (void *)object;
@@ -147,12 +176,11 @@ int main(void) {
     gone->object = freed;
     munmap(freed, 4096);
     enter((char *)&main, 4096);
-    gone = enter(object, size);
-    __jit_debug_descriptor.first = gone->next;
-    gone->next->prev = NULL;
-    __jit_debug_descriptor.relevant = gone;
-    __jit_debug_descriptor.action = UNREGISTER;
-    __jit_debug_register_code();
+    leave(enter(object, size));
+#endif
+#ifdef CHURN
+    pthread_t thread;
+    pthread_create(&thread, NULL, churn, NULL);
 #endif
     return run((int (*)(int (*)(void)))symbol(base, "piece_outer")) + 1;
 }
