@@ -64,39 +64,42 @@ impl Objects<'_> {
     /// Copies the objects that are needed; gives what went wrong.
     fn copy(&mut self, lists: &Lists, seen: &Seen) -> Vec<String> {
         let (entries, mut problems) = lists.entries(seen, self.memory);
+        let mut refused = Vec::new();
         for entry in entries.iter().take(MAX_LOOKED_AT) {
-            if let Err(why) = self.one(entry) {
-                problems.push(why);
-            }
+            refused.extend(self.one(entry).err());
         }
-        problems.sort_unstable();
+        // Of what was freed, another may be there by now.
+        refused.retain(|(piece, _)| self.is_wanted(*piece));
+        problems.extend(refused.into_iter().map(|(_, why)| why));
         problems.dedup();
         problems
     }
 
-    fn one(&mut self, entry: &Entry) -> Result<(), String> {
+    /// Copies one object, if it is needed. A failure comes with one of the pieces that are missed.
+    fn one(&mut self, entry: &Entry) -> Result<(), ((u64, u64), String)> {
         let Entry { object, size, .. } = *entry;
         let read = |offset: u64, buffer: &mut [u8]| {
             let place = object.checked_add(offset);
             place.is_some_and(|place| self.memory.read(place, buffer) == buffer.len())
         };
         let pieces = jit_object::code(size, self.facts.arch, read);
-        let wanted: Vec<(u64, u64)> = pieces.into_iter().filter(|piece| self.is_wanted(*piece)).collect();
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let refused = |why: &str| format!("cannot use the object about generated code at {object:#x}: {why}");
+        let wanted: Vec<(u64, u64)> = pieces.iter().copied().filter(|piece| self.is_wanted(*piece)).collect();
+        let Some(&first) = wanted.first() else { return Ok(()) };
+        let refused =
+            |why: &str| (first, format!("cannot use the object about generated code at {object:#x}: {why}"));
         let copies = size.saturating_mul(wanted.len() as u64);
         if size > MAX_OBJECT || copies > self.left || self.modules.len() + wanted.len() > MAX_MODULES {
             return Err(refused("it is too large"));
         }
-        let mut bytes = vec![0; size as usize];
-        if !read(0, &mut bytes) {
+        let (mut bytes, mut again) = (vec![0; size as usize], vec![0; size as usize]);
+        if !read(0, &mut bytes) || !read(0, &mut again) {
             return Err(refused("it cannot be read"));
         }
-        // What was freed meanwhile may be anything by now.
-        if Entry::read(self.memory, self.memory.via(), entry.address) != Some(*entry) {
-            return Err(refused("its entry changed before it could be copied"));
+        // What was freed meanwhile may be anything by now, or about to be another object.
+        let now = Entry::read(self.memory, self.memory.via(), entry.address);
+        let is_same = now.is_some_and(|now| (now.object, now.size) == (object, size));
+        if !is_same || bytes != again || jit_object::code_of(&bytes, self.facts.arch) != pieces {
+            return Err(refused("it changed before it could be copied"));
         }
         self.left -= copies;
         self.modules.extend(wanted.into_iter().map(|piece| module(piece, bytes.clone())));

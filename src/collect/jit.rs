@@ -49,10 +49,7 @@ pub(super) struct Entry {
 
 /// The lists of a process before the stop.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lists {
-    lists: Vec<List>,
-    problems: Vec<String>,
-}
+pub(super) struct Lists(Vec<List>);
 
 #[derive(Clone, Debug)]
 struct List {
@@ -62,6 +59,8 @@ struct List {
     entries: Vec<Entry>,
     /// Their places in `entries`.
     known: HashMap<u64, usize>,
+    /// What is wrong with it.
+    problems: Vec<String>,
 }
 
 /// How the lists were with the threads held.
@@ -75,7 +74,12 @@ enum Change {
     Gone,
     Nothing,
     /// It begins with these entries and goes on with the old one at this place, if there is one.
-    Begins(Descriptor, Vec<Entry>, Option<usize>),
+    Begins {
+        descriptor: Descriptor,
+        now: Vec<Entry>,
+        rest: Option<usize>,
+        unreadable: Option<u64>,
+    },
     /// Too much is new.
     Everything(Descriptor),
 }
@@ -122,113 +126,103 @@ fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
 impl Lists {
     /// Follows the lists of the descriptors at these process addresses.
     pub(super) fn read(memory: &Memory, places: &[u64]) -> Lists {
-        let mut lists = Lists::default();
         let mut left = MAX_ENTRIES;
         let mut seen = HashSet::new();
-        for &place in places.iter().take(MAX_DESCRIPTORS).filter(|&&place| seen.insert(place)) {
-            let Some(descriptor) = Descriptor::read(memory, memory.via(), place) else { continue };
-            let (descriptor, entries) = lists.settle(memory, place, descriptor, left);
-            left -= entries.len();
-            let known = entries.iter().enumerate().map(|(index, entry)| (entry.address, index)).collect();
-            lists.lists.push(List { place, descriptor, entries, known });
-        }
-        lists
-    }
-
-    /// Follows a list, again if it changed meanwhile; with its descriptor at the start.
-    fn settle(
-        &mut self,
-        memory: &Memory,
-        place: u64,
-        mut descriptor: Descriptor,
-        limit: usize,
-    ) -> (Descriptor, Vec<Entry>) {
-        let before = self.problems.len();
-        for _ in 1..ATTEMPTS {
-            let entries = self.follow(memory, descriptor, limit);
-            match Descriptor::read(memory, memory.via(), place) {
-                Some(now) if now != descriptor => descriptor = now,
-                _ => return (descriptor, entries),
-            }
-            self.problems.truncate(before);
-        }
-        let entries = self.follow(memory, descriptor, limit);
-        (descriptor, entries)
-    }
-
-    fn follow(&mut self, memory: &Memory, descriptor: Descriptor, limit: usize) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        if descriptor.version != VERSION {
-            if descriptor.first != 0 {
-                let version = descriptor.version;
-                self.problems.push(format!("generated code is registered in an unknown version, {version}"));
-            }
-            return entries;
-        }
-        let mut seen = HashSet::new();
-        let mut at = descriptor.first;
-        while at != 0 {
-            let Some(entry) = Entry::read(memory, memory.via(), at) else {
-                self.problems.push(format!("cannot read the list of generated code at {at:#x}"));
-                break;
-            };
-            if !seen.insert(at) {
-                self.problems.push("the list of generated code goes in a circle".to_owned());
-                break;
-            }
-            if entries.len() == limit {
-                self.problems.push(format!("only {limit} entries of the list of generated code were read"));
-                break;
-            }
-            entries.push(entry);
-            at = entry.next;
-        }
-        entries
+        let places = places.iter().take(MAX_DESCRIPTORS).filter(|&&place| seen.insert(place));
+        let lists = places.filter_map(|&place| {
+            let descriptor = Descriptor::read(memory, memory.via(), place)?;
+            let list = List::settle(memory, place, descriptor, left);
+            left -= list.entries.len();
+            Some(list)
+        });
+        Lists(lists.collect())
     }
 
     /// How the lists are now, with as little reading as that takes: none at all if there are none.
     pub(super) fn look(&self, memory: &Memory, via: Tid) -> Seen {
         let mut left = MAX_HELD;
-        Seen(self.lists.iter().map(|list| list.look(memory, via, &mut left)).collect())
+        Seen(self.0.iter().map(|list| list.look(memory, via, &mut left)).collect())
     }
 
     /// The entries that were seen, those of each list from the newest on, and what is wrong with the
     /// lists. What was too much to be read with the threads held is read here.
     pub(super) fn entries(&self, seen: &Seen, memory: &Memory) -> (Vec<Entry>, Vec<String>) {
         let mut all = Vec::new();
-        let mut late = Lists::default();
-        for (list, change) in self.lists.iter().zip(&seen.0) {
+        let mut problems = Vec::new();
+        for (list, change) in self.0.iter().zip(&seen.0) {
             match change {
                 Change::Gone => {}
-                Change::Nothing => all.extend(&list.entries),
-                Change::Begins(descriptor, new, rest) => {
+                Change::Nothing => {
+                    all.extend(&list.entries);
+                    problems.extend(list.problems.clone());
+                }
+                Change::Begins { descriptor, now, rest, unreadable } => {
                     let rest = rest.and_then(|at| list.entries.get(at..)).unwrap_or_default();
                     let removed = |entry: &&Entry| {
                         descriptor.action == UNREGISTER && entry.address == descriptor.relevant
                     };
-                    all.extend(new);
+                    all.extend(now);
                     all.extend(rest.iter().filter(|entry| !removed(entry)));
+                    problems.extend(unreadable.map(cannot_read));
                 }
                 Change::Everything(descriptor) => {
-                    let (found, entries) = late.settle(memory, list.place, *descriptor, MAX_ENTRIES);
-                    all.extend(entries);
-                    if found != *descriptor {
-                        let what = "the list of generated code changed while it was read";
-                        late.problems.push(what.to_owned());
+                    let late = List::settle(memory, list.place, *descriptor, MAX_ENTRIES);
+                    all.extend(late.entries);
+                    problems.extend(late.problems);
+                    if late.descriptor != *descriptor {
+                        problems.push("the list of generated code changed while it was read".to_owned());
                     }
                 }
             }
         }
-        (all, late.problems)
-    }
-
-    /// What was wrong when the lists were followed first.
-    pub(super) fn take_problems(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.problems)
+        (all, problems)
     }
 }
 
+fn cannot_read(address: u64) -> String {
+    format!("cannot read the list of generated code at {address:#x}")
+}
+
 impl List {
+    /// Follows a list, again if it changed meanwhile.
+    fn settle(memory: &Memory, place: u64, descriptor: Descriptor, limit: usize) -> List {
+        let mut list = List::follow(memory, place, descriptor, limit);
+        for _ in 1..ATTEMPTS {
+            match Descriptor::read(memory, memory.via(), place) {
+                Some(now) if now != list.descriptor => list = List::follow(memory, place, now, limit),
+                _ => break,
+            }
+        }
+        list
+    }
+
+    fn follow(memory: &Memory, place: u64, descriptor: Descriptor, limit: usize) -> List {
+        let (mut entries, mut known, mut problems) = (Vec::new(), HashMap::new(), Vec::new());
+        let mut at = descriptor.first;
+        if descriptor.version != VERSION && at != 0 {
+            let version = descriptor.version;
+            problems.push(format!("generated code is registered in an unknown version, {version}"));
+            at = 0;
+        }
+        while at != 0 {
+            let Some(entry) = Entry::read(memory, memory.via(), at) else {
+                problems.push(cannot_read(at));
+                break;
+            };
+            if known.insert(at, entries.len()).is_some() {
+                problems.push("the list of generated code goes in a circle".to_owned());
+                break;
+            }
+            if entries.len() == limit {
+                problems.push(format!("only {limit} entries of the list of generated code were read"));
+                break;
+            }
+            entries.push(entry);
+            at = entry.next;
+        }
+        List { place, descriptor, entries, known, problems }
+    }
+
     fn look(&self, memory: &Memory, via: Tid, left: &mut usize) -> Change {
         let Some(descriptor) = Descriptor::read(memory, via, self.place) else { return Change::Gone };
         if descriptor == self.descriptor {
@@ -238,11 +232,14 @@ impl List {
         let old: Vec<u64> = self.entries.iter().take(MAX_AGAIN).map(|entry| entry.address).collect();
         let again = Entry::read_all(memory, via, &old);
         let mut now = Vec::new();
+        let mut unreadable = None;
         let mut at = descriptor.first;
         while at != 0 && descriptor.version == VERSION && now.len() <= MAX_AGAIN + MAX_HELD {
             let known = self.known.get(&at).copied();
             let entry = match known {
-                Some(index) if index >= MAX_AGAIN => return Change::Begins(descriptor, now, Some(index)),
+                Some(index) if index >= MAX_AGAIN => {
+                    return Change::Begins { descriptor, now, rest: Some(index), unreadable: None };
+                }
                 Some(index) => again.get(index).copied(),
                 None => None,
             };
@@ -251,14 +248,17 @@ impl List {
                 None if *left == 0 => return Change::Everything(descriptor),
                 None => {
                     *left -= 1;
-                    let Some(entry) = Entry::read(memory, via, at) else { break };
+                    let Some(entry) = Entry::read(memory, via, at) else {
+                        unreadable = Some(at);
+                        break;
+                    };
                     entry
                 }
             };
             now.push(entry);
             at = entry.next;
         }
-        Change::Begins(descriptor, now, None)
+        Change::Begins { descriptor, now, rest: None, unreadable }
     }
 }
 

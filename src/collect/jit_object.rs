@@ -59,13 +59,18 @@ fn pieces(table: &[u8]) -> Vec<(u64, u64)> {
     pieces
 }
 
-/// Everything that is read of an object before its bytes are copied, for tests with arbitrary bytes.
-pub fn inspect(bytes: &[u8]) -> usize {
+/// The same of an object that was copied.
+pub(super) fn code_of(bytes: &[u8], arch: Arch) -> Vec<(u64, u64)> {
     let read = |offset: u64, buffer: &mut [u8]| {
         let there = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)?.get(..buffer.len()));
         there.map(|there| buffer.copy_from_slice(there)).is_some()
     };
-    let pieces = code(bytes.len() as u64, Arch::X86_64, read);
+    code(bytes.len() as u64, arch, read)
+}
+
+/// The number of those pieces, for tests with arbitrary bytes.
+pub fn inspect(bytes: &[u8]) -> usize {
+    let pieces = code_of(bytes, Arch::X86_64);
     assert!(pieces.is_sorted_by(|one, next| one.1 <= next.0), "they are disjoint");
     pieces.len()
 }

@@ -131,8 +131,6 @@ impl Prepared {
     /// Looks for registered code by these descriptors of GDB's JIT interface (process addresses).
     pub fn follow_jit(&mut self, descriptors: &[u64]) {
         self.jit = Lists::read(&self.memory, descriptors);
-        let problems = self.jit.take_problems().into_iter().map(|what| Problem::new("jit", what));
-        self.problems.extend(problems);
     }
 
     /// Copies registers and stacks in the way that was asked for, or in the best one that is allowed.
