@@ -3,6 +3,7 @@ use super::*;
 /// Descriptor and entries in our own memory, which is read like that of another.
 struct Lab {
     descriptor: Box<[u64; 3]>,
+    #[expect(clippy::vec_box, reason = "they must not move")]
     entries: Vec<Box<[u64; 4]>>,
 }
 

@@ -29,7 +29,7 @@ pub struct Sources {
     options: SourceOptions,
     files: Files,
     /// By module and name; `None` for a file that is not shown.
-    texts: HashMap<(Option<Arc<str>>, Arc<str>), Option<Arc<Text>>>,
+    texts: HashMap<FileOf, Option<Arc<Text>>>,
     excerpts: HashMap<Place, Option<Arc<[SourceLine]>>>,
     lines_left: usize,
     bytes_left: usize,
@@ -39,8 +39,10 @@ pub struct Sources {
     problems: Vec<String>,
 }
 
-/// Module, file and line.
-type Place = (Option<Arc<str>>, Arc<str>, u32);
+/// Module and file.
+type FileOf = (Option<Arc<str>>, Arc<str>);
+/// File and line.
+type Place = (FileOf, u32);
 
 impl Sources {
     /// Prepares to look for files. The target's root is opened here, so that it can be used after the
@@ -69,7 +71,7 @@ impl Sources {
             let (Some(file), Some(line)) = (&frame.file, frame.line.filter(|&line| line > 0)) else {
                 continue;
             };
-            let place = (frame.module.clone(), Arc::clone(file), line);
+            let place = ((frame.module.clone(), Arc::clone(file)), line);
             let known = self.excerpts.get(&place).cloned();
             frame.source = known.unwrap_or_else(|| {
                 let excerpt = self.excerpt(&place, frame.pc.0, images, symbolizer);
@@ -87,17 +89,16 @@ impl Sources {
 
     fn excerpt(
         &mut self,
-        (module, file, line): &Place,
+        (file, line): &Place,
         pc: u64,
         images: &Images<'_>,
         symbolizer: &mut Symbolizer<'_, '_>,
     ) -> Option<Arc<[SourceLine]>> {
-        let key = (module.clone(), Arc::clone(file));
-        let text = match self.texts.get(&key) {
+        let text = match self.texts.get(file) {
             Some(known) => known.clone(),
             None => {
-                let text = self.open(file, pc, images, symbolizer);
-                self.texts.insert(key, text.clone());
+                let text = self.open(&file.1, pc, images, symbolizer);
+                self.texts.insert(file.clone(), text.clone());
                 text
             }
         }?;
