@@ -56,7 +56,8 @@ fn one(target: &Target, arguments: &str, name: &str) -> Result<(), Stop> {
         Some(reason) => record::skip(&format!("{name} against gdb"), reason),
         None => {
             let debugger = gdb::run(pid, &gdb::Ask { debug_dirs: debug_dirs.clone(), max_frames: 0 })?;
-            let outcome = Comparison::run(&target.title(), &dump.report, &debugger, &debug_dirs)?;
+            let reference = target.reference().map(|file| (target.program(), file));
+            let outcome = Comparison::run(&target.title(), &dump.report, &debugger, &debug_dirs, reference)?;
             wrong.extend(outcome.finish(name).err());
         }
     }
