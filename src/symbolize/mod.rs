@@ -175,7 +175,7 @@ impl<'i, 's> Symbolizer<'i, 's> {
             return vec![Named::of_symbol(symbol, bias)];
         }
         let source = self.sources.entry(image.start()).or_insert_with(|| Source::open(image));
-        let function = source.at(address);
+        let function = source.at(image, address);
         let options = self.options;
         let mut frames: Vec<Named> =
             function.frames.iter().map(|frame| named(frame, options.lines)).collect();
@@ -216,9 +216,9 @@ impl<'s> Source<'s> {
         }
     }
 
-    fn at(&mut self, address: u64) -> Function {
+    fn at(&mut self, image: &Image<'s>, address: u64) -> Function {
         let Some(info) = &mut self.info else { return Function::default() };
-        info.at(address).unwrap_or_else(|error| {
+        image.look_up(info, address).unwrap_or_else(|error| {
             self.failure.get_or_insert_with(|| error.to_string());
             Function::default()
         })

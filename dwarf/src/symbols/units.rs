@@ -9,6 +9,7 @@ use gimli::{AttributeValue, Dwarf, UnitOffset, UnitRef};
 use super::guarded::Guarded;
 use super::scope::{Scopes, has_scopes};
 use super::source::{Function, SourceFrame};
+use super::split::SplitFiles;
 
 /// Inlined callers at one address. Real programs stay below a hundred.
 const MAX_FRAMES: usize = 256;
@@ -16,27 +17,38 @@ const MAX_FRAMES: usize = 256;
 /// The units of a `.debug_info`, or of a part of it.
 pub(super) struct Units<'s> {
     context: Context<Guarded<'s>>,
-    /// By offset of the unit; read when a name in it needs them.
-    scopes: HashMap<usize, Scopes<'s>>,
+    scopes: UnitScopes<'s>,
 }
+
+/// By id, where it is in another file, and offset of the unit; read when a name in it needs them.
+type UnitScopes<'s> = HashMap<(Option<u64>, usize), Scopes<'s>>;
 
 impl<'s> Units<'s> {
     pub(super) fn new(dwarf: Dwarf<Guarded<'s>>) -> gimli::Result<Units<'s>> {
         Ok(Units { context: Context::from_arc_dwarf(Arc::new(dwarf))?, scopes: HashMap::new() })
     }
 
-    /// What is known about an address; empty if nothing.
-    pub(super) fn at(&mut self, address: u64) -> gimli::Result<Function> {
-        function_at(&self.context, &mut self.scopes, address)
+    /// What is known about an address; empty if nothing, or if `split` lacks a unit.
+    pub(super) fn at(&mut self, address: u64, split: &mut SplitFiles<'s>) -> gimli::Result<Function> {
+        let error = match function_at(&self.context, &mut self.scopes, split, address) {
+            Err(error) if split.is_used() => error,
+            result => return result,
+        };
+        // Lines are in the main file, whatever the other one says.
+        let Ok(Some(location)) = self.context.find_location(address) else { return Err(error) };
+        split.set_damage(error);
+        Ok(Function { frames: vec![with_location(None, Some(location))], start: None })
     }
 }
 
 fn function_at<'s>(
     context: &Context<Guarded<'s>>,
-    scopes: &mut HashMap<usize, Scopes<'s>>,
+    scopes: &mut UnitScopes<'s>,
+    split: &mut SplitFiles<'s>,
     address: u64,
 ) -> gimli::Result<Function> {
-    let mut found = context.find_frames(address).skip_all_loads()?;
+    let Some(found) = split.finish(context.find_frames(address)) else { return Ok(Function::default()) };
+    let mut found = found?;
     let unit = context.find_dwarf_and_unit(address).skip_all_loads();
     let mut frames = Vec::new();
     let mut last = None;
@@ -71,12 +83,13 @@ fn with_location(function: Option<String>, location: Option<Location<'_>>) -> So
 }
 
 fn qualified<'s>(
-    scopes: &mut HashMap<usize, Scopes<'s>>,
+    scopes: &mut UnitScopes<'s>,
     unit: UnitRef<'_, Guarded<'s>>,
     die: UnitOffset<usize>,
     name: &str,
 ) -> gimli::Result<String> {
-    let scopes = match scopes.entry(unit.header.offset().0) {
+    let key = (unit.dwo_id.map(|id| id.0), unit.header.offset().0);
+    let scopes = match scopes.entry(key) {
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(new) => new.insert(Scopes::read(unit)?),
     };
