@@ -63,6 +63,10 @@ enum Refusal {
 }
 
 impl<'s> Finder<'s> {
+    pub(super) fn arch(&self) -> Arch {
+        self.arch
+    }
+
     pub(super) fn new(store: &'s Store, arch: Arch, access: &FileAccess, debug_dirs: &[PathBuf]) -> Self {
         let root = match access {
             FileAccess::Live { root, .. } => Root::open(root).ok(),

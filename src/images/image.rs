@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use gimli::{EndianSlice, LittleEndian};
+use threaddump_arch::Arch;
 use threaddump_dwarf::symbols::{DebugInfo, DebugInfoError, Function, SymbolTable};
 use threaddump_dwarf::{EhSections, gimli};
 
@@ -116,6 +117,11 @@ impl<'s> Image<'s> {
         let entry = self.contents.as_ref().map_or(0, |contents| contents.elf.entry);
         let after = self.file_address(process_address).and_then(|address| address.checked_sub(entry));
         entry != 0 && after.is_some_and(|after| after < ENTRY)
+    }
+
+    /// Whether handlers of signals return to this process address.
+    pub fn is_signal_trampoline(&self, process_address: u64) -> bool {
+        self.finder.arch().is_signal_trampoline(self.code(process_address, Arch::TRAMPOLINE))
     }
 
     /// The separate debug file in use, as the target names it. Known once something was looked up

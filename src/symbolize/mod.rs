@@ -142,7 +142,10 @@ impl<'i, 's> Symbolizer<'i, 's> {
             let addresses: Vec<u64> = open.iter().map(|&(address, _)| address).collect();
             let mut unknown = Vec::new();
             for (&(address, lookup), found) in open.iter().zip(table.resolve(&addresses)) {
+                // What comes before a signal trampoline without a symbol (musl's) is another function.
+                let misleads = |start| start != address && image.is_signal_trampoline(lookup);
                 match found {
+                    Some(symbol) if !symbol.sized && misleads(symbol.start) => {}
                     Some(symbol) => {
                         let raw = String::from_utf8_lossy(symbol.name).into_owned();
                         self.symbols.insert(lookup, Some(Symbol { raw, start: symbol.start }));

@@ -5,7 +5,7 @@
 
 /// The common form of a name.
 pub(crate) fn normalise(name: &str) -> String {
-    let name = strip_crate_hashes(strip_version(name));
+    let name = strip_crate_hashes(&unescape(strip_version(name)));
     let name = mask_operators(&unify_braces(&name));
     let name = remove_balanced(&name, '<', '>');
     let name = remove_arguments(&name);
@@ -34,6 +34,31 @@ pub(crate) fn last_part(normal: &str) -> &str {
 
 fn strip_version(name: &str) -> &str {
     name.split_once('@').map_or(name, |(name, _)| name)
+}
+
+/// Legacy Rust names as tools that take them for C++ print them.
+fn unescape(name: &str) -> String {
+    const ESCAPES: [(&str, &str); 14] = [
+        ("::_$", "::$"),
+        ("$LT$", "<"),
+        ("$GT$", ">"),
+        ("$LP$", "("),
+        ("$RP$", ")"),
+        ("$RF$", "&"),
+        ("$BP$", "*"),
+        ("$C$", ","),
+        ("$u20$", " "),
+        ("$u5b$", "["),
+        ("$u5d$", "]"),
+        ("$u7b$", "{"),
+        ("$u7d$", "}"),
+        ("..", "::"),
+    ];
+    if !name.contains('$') {
+        return name.to_owned();
+    }
+    let name = name.strip_prefix('_').filter(|rest| rest.starts_with('$')).unwrap_or(name);
+    ESCAPES.iter().fold(name.to_owned(), |name, (escape, text)| name.replace(escape, text))
 }
 
 /// `std[e28293b1aa0f68bd]::sys` is `std::sys` with the number of the crate.
@@ -194,6 +219,11 @@ pub(crate) fn check_rules() {
         ("f(int)::{lambda(int)#1}::operator()(int) const [clone .isra.0]", "f::<lambda(int)>::operator()"),
         ("std[e28293b1aa0f68bd]::sys::backtrace::f::<fn(), ()>", "std::sys::backtrace::f"),
         ("<[u64]>::sort_by::<a::b>", "alloc::slice::{impl#0}::sort_by<u64>"),
+        ("a::main::_$u7b$$u7b$closure$u7d$$u7d$::h98b5912d35812eda", "a::main::{{closure}}"),
+        (
+            "_$LT$F$u20$as$u20$core..ops..FnOnce$LT$$LP$$RP$$GT$$GT$::call",
+            "<F as core::ops::FnOnce<()>>::call",
+        ),
         ("alloc::vec::from_elem::h0123456789abcdef", "alloc::vec::from_elem"),
     ];
     for (a, b) in pairs {

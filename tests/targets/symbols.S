@@ -3,8 +3,11 @@
 // build: cc $SRC -o $OUT
 // build(clang): clang $SRC -o $OUT
 // build(static): cc -static -no-pie $SRC -o $OUT
-// stack: *pause < zero_sized < inner < outer < local_one < between < main
+// build(label): cc -DLABEL $SRC -o $OUT
+// no-gdb(label): it takes a label inside a function that has a size as reaching beyond the function
+// stack: *pause < zero_sized < inner < outer < local_one < ? < between < main
 // absent: small
+// absent: inside_small
 // end: root
     .text
 
@@ -62,10 +65,14 @@ inner:
     .size local_one, .-local_one
     .set alias_of_local, local_one
 
-// The size ends before the code does: what follows belongs to nobody.
+// The size ends before the code does: what follows belongs to nobody, whatever label is in it.
     .globl small
     .type small, @function
     begin small
+#ifdef LABEL
+inside_small:
+    nop
+#endif
     .size small, .-small
     call local_one
     finish

@@ -1,13 +1,11 @@
 //! Functions and lines of one or all units.
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use addr2line::{Context, Location};
 use gimli::{AttributeValue, Dwarf, UnitOffset, UnitRef};
 
 use super::guarded::Guarded;
-use super::scope::{Scopes, has_scopes};
+use super::scope::{UnitScopes, has_scopes};
 use super::source::{Function, SourceFrame};
 use super::split::SplitFiles;
 
@@ -20,12 +18,9 @@ pub(super) struct Units<'s> {
     scopes: UnitScopes<'s>,
 }
 
-/// By id, where it is in another file, and offset of the unit; read when a name in it needs them.
-type UnitScopes<'s> = HashMap<(Option<u64>, usize), Scopes<'s>>;
-
 impl<'s> Units<'s> {
     pub(super) fn new(dwarf: Dwarf<Guarded<'s>>) -> gimli::Result<Units<'s>> {
-        Ok(Units { context: Context::from_arc_dwarf(Arc::new(dwarf))?, scopes: HashMap::new() })
+        Ok(Units { context: Context::from_arc_dwarf(Arc::new(dwarf))?, scopes: UnitScopes::default() })
     }
 
     /// What is known about an address; empty if nothing, or if `split` lacks a unit.
@@ -62,7 +57,7 @@ fn function_at<'s>(
             let bare = has_scopes(function.language) && !raw.starts_with("_Z") && !raw.starts_with("_R");
             let place = unit.zip(frame.dw_die_offset).filter(|_| bare);
             // Without its scopes the name is still a name.
-            let full = place.and_then(|(unit, die)| qualified(scopes, unit, die, &raw).ok());
+            let full = place.and_then(|(unit, die)| scopes.qualify(unit, die, &raw).ok());
             name = Some(full.unwrap_or(raw));
         }
         last = frame.dw_die_offset;
@@ -80,20 +75,6 @@ fn with_location(function: Option<String>, location: Option<Location<'_>>) -> So
         line: at.line,
         column: at.column.filter(|&column| column > 0),
     }
-}
-
-fn qualified<'s>(
-    scopes: &mut UnitScopes<'s>,
-    unit: UnitRef<'_, Guarded<'s>>,
-    die: UnitOffset<usize>,
-    name: &str,
-) -> gimli::Result<String> {
-    let key = (unit.dwo_id.map(|id| id.0), unit.header.offset().0);
-    let scopes = match scopes.entry(key) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(new) => new.insert(Scopes::read(unit)?),
-    };
-    scopes.qualify(unit, die, name)
 }
 
 /// Start of the piece of the function at `die` that holds `address`.
