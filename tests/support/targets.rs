@@ -57,7 +57,7 @@ impl Source {
 
 impl Instruction {
     fn parse(line: &str) -> Option<Instruction> {
-        const KEYS: [&str; 19] = [
+        const KEYS: [&str; 20] = [
             "absent",
             "args",
             "build",
@@ -65,6 +65,7 @@ impl Instruction {
             "debug-dir",
             "end",
             "frames",
+            "full-name",
             "how",
             "max-frames",
             "may-fail",

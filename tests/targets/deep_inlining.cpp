@@ -32,6 +32,7 @@
 // stack(dwarf3,g1,clang-line-tables): stay
 // stack: stay < down < down < down < down < down < down < down < down < templates
 // stack: stay < compare < sorts
+// full-name: std::sort
 // threads: 4
 // end: root
 #include <algorithm>
