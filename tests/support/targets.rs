@@ -57,7 +57,7 @@ impl Source {
 
 impl Instruction {
     fn parse(line: &str) -> Option<Instruction> {
-        const KEYS: [&str; 20] = [
+        const KEYS: [&str; 21] = [
             "absent",
             "args",
             "build",
@@ -66,6 +66,7 @@ impl Instruction {
             "end",
             "frames",
             "full-name",
+            "gdb-reads",
             "how",
             "max-frames",
             "may-fail",
@@ -139,6 +140,11 @@ impl Target {
     /// The same program in a form that llvm-symbolizer can read, if it cannot read this one.
     pub(crate) fn reference(&self) -> Option<PathBuf> {
         self.path("reference")
+    }
+
+    /// The same program in a form that gdb can read, if it cannot read this one.
+    pub(crate) fn gdb_reads(&self) -> Option<PathBuf> {
+        self.path("gdb-reads")
     }
 
     fn path(&self, key: &str) -> Option<PathBuf> {

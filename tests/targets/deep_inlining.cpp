@@ -22,16 +22,23 @@
 // build(dwz-multi): c++ -O3 -gdwarf-5 -pthread -Wl,--build-id=sha1 $SRC -o $OUT.full && rm -rf $OUT.dir && id=$(readelf -n $OUT.full | sed -n 's/.*Build ID: //p') && mkdir -p $OUT.dir/.build-id/${id%${id#??}} $OUT.dir/.dwz && cp $OUT.full $OUT.one && objcopy --only-keep-debug $OUT.full $OUT.dir/.build-id/${id%${id#??}}/${id#??}.debug && cp $OUT.dir/.build-id/${id%${id#??}}/${id#??}.debug $OUT.twin && dwz -m $OUT.dir/.dwz/shared.debug -M ../../.dwz/shared.debug $OUT.dir/.build-id/${id%${id#??}}/${id#??}.debug $OUT.twin && strip -o $OUT $OUT.full
 // build(split-by-objcopy): c++ -O3 -g -pthread -Wl,--build-id=sha1 $SRC -o $OUT.full && rm -rf $OUT.dir && id=$(readelf -n $OUT.full | sed -n 's/.*Build ID: //p') && mkdir -p $OUT.dir/.build-id/${id%${id#??}} && objcopy --only-keep-debug --compress-debug-sections=zlib $OUT.full $OUT.dir/.build-id/${id%${id#??}}/${id#??}.debug && strip --remove-section=.comment --remove-section=.note -o $OUT $OUT.full && objcopy --add-gnu-debuglink=$OUT.dir/.build-id/${id%${id#??}}/${id#??}.debug $OUT
 // build(split-by-eu-strip): c++ -O3 -g -pthread -Wl,--build-id=sha1 $SRC -o $OUT.full && rm -rf $OUT.dir && id=$(readelf -n $OUT.full | sed -n 's/.*Build ID: //p') && mkdir -p $OUT.dir/.build-id/${id%${id#??}} && eu-strip -f $OUT.dir/.build-id/${id%${id#??}}/${id#??}.debug -o $OUT $OUT.full
+// build(split4): mkdir -p $OUT.made && cd $(realpath $OUT.made) && c++ -O3 -gdwarf-4 -gsplit-dwarf -pthread -c $SRC -o a.o && c++ -pthread a.o -o $OUT
+// build(split5): mkdir -p $OUT.made && cd $(realpath $OUT.made) && clang++ -O3 -gdwarf-5 -gsplit-dwarf -pthread -c $SRC -o a.o && clang++ -pthread a.o -o $OUT
+// build(split-types): mkdir -p $OUT.made && cd $(realpath $OUT.made) && c++ -O3 -gdwarf-5 -fdebug-types-section -gsplit-dwarf -pthread -c $SRC -o a.o && c++ -pthread a.o -o $OUT && c++ -O3 -gdwarf-5 -pthread $SRC -o $OUT.plain
+// build(dwp4): mkdir -p $OUT.made && cd $(realpath $OUT.made) && c++ -O3 -gdwarf-4 -gsplit-dwarf -pthread -c $SRC -o a.o && c++ -pthread a.o -o $OUT && dwp -e $OUT -o $OUT.dwp && rm a.dwo && c++ -O3 -gdwarf-4 -pthread $SRC -o $OUT.plain
+// build(dwp5): mkdir -p $OUT.made && cd $(realpath $OUT.made) && clang++ -O3 -gdwarf-5 -gsplit-dwarf -pthread -c $SRC -o a.o && clang++ -pthread a.o -o $OUT && llvm-dwp -e $OUT -o $OUT.dwp && rm a.dwo && clang++ -O3 -gdwarf-5 -pthread $SRC -o $OUT.plain
+// gdb-reads(split-types,dwp5): $OUT.plain
 // may-fail(zstd): binutils without zstd
 // needs(clang-lto,clang-thin-lto,lld-zlib): ld.lld
 // needs(dwz-multi,dwz,dwz5): dwz
 // needs(split-by-eu-strip): eu-strip
-// reference(zstd): $OUT.plain
+// reference(zstd,split-types,dwp4,dwp5): $OUT.plain
 // reference(dwz-multi): $OUT.full
 // debug-dir(dwz-multi,split-by-objcopy,split-by-eu-strip): $OUT.dir
 // stack(dwarf3,g1,clang-line-tables): stay
 // stack: stay < down < down < down < down < down < down < down < down < templates
 // stack: stay < compare < sorts
+// full-name(g1,clang-line-tables): templates
 // full-name: std::sort
 // threads: 4
 // end: root

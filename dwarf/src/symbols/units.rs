@@ -45,6 +45,8 @@ fn function_at<'s>(
     let Some(found) = split.finish(context.find_frames(address)) else { return Ok(Function::default()) };
     let mut found = found?;
     let unit = context.find_dwarf_and_unit(address).skip_all_loads();
+    // That of a unit in another file is said there, and only there.
+    let language = unit.and_then(|unit| language_of(unit).ok().flatten());
     let mut frames = Vec::new();
     let mut last = None;
     while let Some(frame) = found.next()? {
@@ -54,7 +56,9 @@ fn function_at<'s>(
         let mut name = None;
         if let Some(function) = &frame.function {
             let raw = function.raw_name()?.into_owned();
-            let bare = has_scopes(function.language) && !raw.starts_with("_Z") && !raw.starts_with("_R");
+            let bare = has_scopes(function.language.or(language))
+                && !raw.starts_with("_Z")
+                && !raw.starts_with("_R");
             let place = unit.zip(frame.dw_die_offset).filter(|_| bare);
             // Without its scopes the name is still a name.
             let full = place.and_then(|(unit, die)| scopes.qualify(unit, die, &raw).ok());
@@ -65,6 +69,20 @@ fn function_at<'s>(
     }
     let start = unit.zip(last).and_then(|(unit, die)| start_of(unit, die, address).ok().flatten());
     Ok(Function { frames, start })
+}
+
+fn language_of(unit: UnitRef<'_, Guarded<'_>>) -> gimli::Result<Option<gimli::DwLang>> {
+    let mut entries = unit.entries_raw(None)?;
+    let Some(abbreviation) = entries.read_abbreviation()? else { return Ok(None) };
+    for spec in abbreviation.attributes() {
+        let attribute = entries.read_attribute(*spec)?;
+        if let (gimli::DW_AT_language, AttributeValue::Language(language)) =
+            (attribute.name(), attribute.value())
+        {
+            return Ok(Some(language));
+        }
+    }
+    Ok(None)
 }
 
 fn with_location(function: Option<String>, location: Option<Location<'_>>) -> SourceFrame {
