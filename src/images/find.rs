@@ -63,6 +63,10 @@ enum Refusal {
 }
 
 impl<'s> Finder<'s> {
+    pub(super) fn arch(&self) -> Arch {
+        self.arch
+    }
+
     pub(super) fn new(store: &'s Store, arch: Arch, access: &FileAccess, debug_dirs: &[PathBuf]) -> Self {
         let root = match access {
             FileAccess::Live { root, .. } => Root::open(root).ok(),
@@ -186,12 +190,33 @@ impl<'s> Finder<'s> {
         Ok(Contents::new(elf, self.store))
     }
 
+    /// An object inside of another.
+    ///
+    /// # Errors
+    ///
+    /// In words, if it is no ELF object.
+    pub(super) fn inner(&self, bytes: &'s [u8]) -> Result<Contents<'s>, String> {
+        Ok(Contents::new(Elf::parse(bytes, Layout::File, self.arch)?, self.store))
+    }
+
     /// Opens a path as the target would: its symbolic links cannot leave its root.
     fn open(&self, path: &Path) -> io::Result<File> {
         match &self.root {
             Some(root) => root.regular(path),
             None => open_regular(path),
         }
+    }
+
+    pub(super) fn debug_dirs(&self) -> &[PathBuf] {
+        &self.debug_dirs
+    }
+
+    /// The ELF files that a path leads to: in the target's root, and on this machine. Files that are not
+    /// there are left out; errors are in words.
+    pub(super) fn everywhere(&self, path: &Path) -> Vec<Result<Opened<'s>, String>> {
+        let inside = self.root.as_ref().map(|_| self.open(path));
+        let files = inside.into_iter().chain([open_regular(path)]);
+        files.filter_map(Result::ok).map(|file| self.map(&file)).collect()
     }
 
     /// The separate debug file for a build ID.

@@ -10,9 +10,11 @@ mod image;
 mod inflate;
 mod inspect;
 mod links;
+mod mini;
 mod notes;
 mod plt;
 mod sections;
+mod split;
 mod store;
 
 #[cfg(test)]
