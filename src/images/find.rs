@@ -38,6 +38,8 @@ pub(super) struct Finder<'s> {
     /// The target's root directory, held so that it can be used after the target has ended.
     root: Option<Root>,
     debug_dirs: Vec<PathBuf>,
+    /// Debug files that were fetched, by build ID.
+    supplied: RefCell<HashMap<Vec<u8>, PathBuf>>,
     /// Files that are mapped already.
     mapped: RefCell<HashMap<FileKey, &'s FileMapping>>,
     /// Bytes whose checksum may still be computed.
@@ -78,6 +80,7 @@ impl<'s> Finder<'s> {
             access: access.clone(),
             root,
             debug_dirs: debug_dirs.to_vec(),
+            supplied: RefCell::default(),
             mapped: RefCell::default(),
             unchecked: Cell::new(MAX_CHECKED),
         }
@@ -207,6 +210,10 @@ impl<'s> Finder<'s> {
         }
     }
 
+    pub(super) fn supply(&self, build_id: &[u8], path: PathBuf) {
+        self.supplied.borrow_mut().insert(build_id.to_vec(), path);
+    }
+
     pub(super) fn debug_dirs(&self) -> &[PathBuf] {
         &self.debug_dirs
     }
@@ -221,6 +228,9 @@ impl<'s> Finder<'s> {
 
     /// The separate debug file for a build ID.
     pub(super) fn debug_file(&self, build_id: &[u8]) -> Option<(Opened<'s>, PathBuf)> {
+        if let Some(path) = self.supplied.borrow().get(build_id) {
+            return Some((self.debug_candidate(&open_regular(path).ok()?, build_id)?, path.clone()));
+        }
         let digits = hex(build_id);
         let (first, rest) = digits.split_at_checked(2).filter(|(_, rest)| !rest.is_empty())?;
         let name = format!(".build-id/{first}/{rest}.debug");

@@ -13,6 +13,7 @@ use threaddump_dwarf::{EhSections, gimli};
 use super::Slice;
 use super::elf::{Layout, PF_X};
 use super::find::{Finder, Opened};
+use super::links::AltLink;
 use super::sections::Contents;
 use super::split::{Places, SplitSearch};
 use super::{mini, notes, plt};
@@ -200,15 +201,19 @@ impl<'s> Image<'s> {
     /// The DWARF of the file, else of its debug file. `None` if there is none.
     pub fn debug_info(&self) -> Option<Result<DebugInfo<'s>, DebugInfoError>> {
         let holder = self.holder_of(".debug_info")?;
-        let separate = self.debug.get().and_then(Option::as_ref).map(|(_, path)| path.as_path());
-        let path = separate.unwrap_or(Path::new(OsStr::from_bytes(&self.path)));
-        let find = || self.finder.shared_debug_file(&holder.elf, path);
-        Some(match self.shared_debug.get_or_init(find) {
+        Some(match self.shared_debug(holder) {
             Some(shared) => {
                 DebugInfo::with_shared(|name| holder.debug(name), |name| shared.contents.debug(name))
             }
             None => DebugInfo::new(|name| holder.debug(name)),
         })
+    }
+
+    /// The file that `holder`, which has the DWARF, shares with others.
+    fn shared_debug(&self, holder: &Contents<'s>) -> Option<&Opened<'s>> {
+        let separate = self.debug.get().and_then(Option::as_ref).map(|(_, path)| path.as_path());
+        let path = separate.unwrap_or(Path::new(OsStr::from_bytes(&self.path)));
+        self.shared_debug.get_or_init(|| self.finder.shared_debug_file(&holder.elf, path)).as_ref()
     }
 
     /// What `info`, which is this image's, says about a file address. Files of split DWARF that it needs
@@ -241,6 +246,36 @@ impl<'s> Image<'s> {
         let links = self.refused.borrow().clone().into_iter().chain(self.split.problems());
         let messages = refused.chain(own).chain(separate).chain(changed).chain(links);
         messages.map(|message| Problem::new("file", message)).collect()
+    }
+
+    /// The build ID of a file that is not here and would tell more: see [`super::Images::lacking`].
+    pub(super) fn lacking(&self, lines: bool) -> Option<Vec<u8>> {
+        let own = self.contents.as_ref()?;
+        let Some(holder) = self.holder_of(".debug_info") else {
+            let named = || {
+                own.symtab().is_some()
+                    || self.mini().is_some()
+                    || self.debug_contents().is_some_and(|debug| debug.symtab().is_some())
+            };
+            return self.build_id.clone().filter(|_| lines || !named());
+        };
+        let wanted = AltLink::of(&holder.elf)?.build_id;
+        self.shared_debug(holder).is_none().then(|| wanted.to_vec())
+    }
+
+    /// Forgets what was not found, since it is here now. Whether it has rules to unwind by that were not
+    /// there before.
+    pub(super) fn look_again(&mut self, build_id: &[u8]) -> bool {
+        if self.build_id() == Some(build_id) {
+            let had = self.debug_frame().is_some();
+            self.debug = OnceCell::new();
+            self.shared_debug = OnceCell::new();
+            return !had && self.debug_frame().is_some();
+        }
+        if self.shared_debug.get().is_some_and(Option::is_none) {
+            self.shared_debug = OnceCell::new();
+        }
+        false
     }
 
     /// The object that has a debug section: the file itself if it does.
