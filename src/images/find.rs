@@ -193,6 +193,15 @@ impl<'s> Finder<'s> {
         Ok(Contents::new(elf, self.store))
     }
 
+    /// An object inside of another.
+    ///
+    /// # Errors
+    ///
+    /// In words, if it is no ELF object.
+    pub(super) fn inner(&self, bytes: &'s [u8]) -> Result<Contents<'s>, String> {
+        Ok(Contents::new(Elf::parse(bytes, Layout::File, self.arch)?, self.store))
+    }
+
     /// An ELF object about generated code, whose addresses are made process addresses.
     ///
     /// # Errors
@@ -205,15 +214,6 @@ impl<'s> Finder<'s> {
         // Where its sections are is what counts; nothing loaded it by its segments.
         elf.segments.clear();
         Ok(Contents::new(elf, self.store))
-    }
-
-    /// An object inside of another.
-    ///
-    /// # Errors
-    ///
-    /// In words, if it is no ELF object.
-    pub(super) fn inner(&self, bytes: &'s [u8]) -> Result<Contents<'s>, String> {
-        Ok(Contents::new(Elf::parse(bytes, Layout::File, self.arch)?, self.store))
     }
 
     /// Opens a path as the target would: its symbolic links cannot leave its root.
