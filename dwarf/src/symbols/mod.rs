@@ -8,11 +8,16 @@
 mod cpp;
 mod demangle;
 mod guarded;
+mod index;
+mod jobs;
 mod scope;
 mod source;
+mod supply;
 mod table;
 mod units;
 
 pub use demangle::{MAX_NAME, demangle, display_name};
+pub use jobs::{UnitAnswer, UnitJob};
 pub use source::{DebugInfo, DebugInfoError, Function, SourceFrame};
+pub use supply::Supply;
 pub use table::{Code, Symbol, SymbolTable};
