@@ -1,15 +1,17 @@
 //! One module with its file.
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use gimli::{EndianSlice, LittleEndian};
-use threaddump_dwarf::symbols::{DebugInfo, DebugInfoError, SymbolTable};
+use threaddump_dwarf::symbols::{DebugInfo, SymbolTable};
 use threaddump_dwarf::{EhSections, gimli};
 
 use super::Slice;
+use super::batch::Need;
 use super::elf::{Layout, PF_X};
 use super::find::{Finder, Opened};
 use super::sections::Contents;
@@ -165,17 +167,25 @@ impl<'s> Image<'s> {
     }
 
     /// The DWARF of the file, else of its debug file. `None` if there is none.
-    pub fn debug_info(&self) -> Option<Result<DebugInfo<'s>, DebugInfoError>> {
+    pub fn debug_info(&self) -> Option<DebugInfo<'s>> {
         let holder = self.holder_of(".debug_info")?;
+        let shared = self.shared_debug(holder).map(|shared| shared.contents.supply());
+        Some(DebugInfo::open(holder.supply(), shared))
+    }
+
+    /// What is to be inflated before names are looked up in [`Image::debug_info`], of which only `parts`
+    /// (ranges of `.debug_info`) are read; all of it if that is `None`.
+    pub fn needs(&self, parts: Option<Vec<Range<u64>>>) -> Vec<Need<'s>> {
+        let Some(holder) = self.holder_of(".debug_info") else { return Vec::new() };
+        let shared = self.shared_debug(holder).map(|shared| Need::all_of(&shared.contents, None));
+        Need::all_of(holder, parts).into_iter().chain(shared.into_iter().flatten()).collect()
+    }
+
+    fn shared_debug(&self, holder: &Contents<'s>) -> Option<&Opened<'s>> {
         let separate = self.debug.get().and_then(Option::as_ref).map(|(_, path)| path.as_path());
         let path = separate.unwrap_or(Path::new(OsStr::from_bytes(&self.path)));
         let find = || self.finder.shared_debug_file(&holder.elf, path);
-        Some(match self.shared_debug.get_or_init(find) {
-            Some(shared) => {
-                DebugInfo::with_shared(|name| holder.debug(name), |name| shared.contents.debug(name))
-            }
-            None => DebugInfo::new(|name| holder.debug(name)),
-        })
+        self.shared_debug.get_or_init(find).as_ref()
     }
 
     /// What could not be read or used so far.

@@ -43,12 +43,12 @@ impl<'s> Compressed<'s> {
         Some(Compressed { format: Format::Zlib, data, size: u64::from_be_bytes(size.try_into().ok()?) })
     }
 
-    /// The inflated contents, if that is at most `room` bytes.
+    /// Why it is not inflated, if it may become at most `room` bytes.
     ///
     /// # Errors
     ///
     /// In words.
-    pub(super) fn inflate(&self, room: u64) -> Result<Vec<u8>, String> {
+    pub(super) fn check(&self, room: u64) -> Result<(), String> {
         if self.size > (self.data.len() as u64).saturating_mul(MAX_RATIO) {
             return Err(format!("{} bytes cannot inflate to {}", self.data.len(), self.size));
         }
@@ -58,10 +58,19 @@ impl<'s> Compressed<'s> {
                 self.size
             ));
         }
+        Ok(())
+    }
+
+    /// The inflated contents. Their size is to be checked before.
+    ///
+    /// # Errors
+    ///
+    /// In words.
+    pub(super) fn inflate(&self) -> Result<Vec<u8>, String> {
         let size = usize::try_from(self.size).map_err(|_| "too large".to_owned())?;
-        let mut inflated = Vec::new();
-        inflated.try_reserve_exact(size).map_err(|_| "out of memory".to_owned())?;
-        inflated.resize(size, 0);
+        // Memory that comes as zeros need not be written twice; but having none must not end the program.
+        Vec::<u8>::new().try_reserve_exact(size).map_err(|_| "out of memory".to_owned())?;
+        let mut inflated = vec![0; size];
         let written = match self.format {
             Format::Zlib => libdeflater::Decompressor::new()
                 .zlib_decompress(self.data, &mut inflated)
@@ -72,6 +81,21 @@ impl<'s> Compressed<'s> {
             return Err(format!("inflates to {written} bytes instead of {size}"));
         }
         Ok(inflated)
+    }
+
+    /// Bytes it has.
+    pub(super) fn length(&self) -> usize {
+        self.data.len()
+    }
+
+    /// The deflate stream in it.
+    pub(super) fn stream(&self) -> Option<&'s [u8]> {
+        let (&[method, flags], rest) = self.data.split_first_chunk()?;
+        let has_dictionary = flags & 0x20 != 0;
+        let is_zlib = method & 0x8f == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31);
+        // A checksum of what it inflates to stands at the end.
+        let stream = rest.get(..rest.len().checked_sub(4)?)?;
+        (self.format == Format::Zlib && is_zlib && !has_dictionary).then_some(stream)
     }
 }
 
@@ -110,11 +134,11 @@ mod tests {
         let text = b"debug information ".repeat(50);
         let data = zlib(&text);
         let new = with_header(1, text.len() as u64, &data);
-        assert_eq!(Compressed::with_header(&new).unwrap().inflate(1 << 20).unwrap(), text);
+        assert_eq!(Compressed::with_header(&new).unwrap().inflate().unwrap(), text);
         let mut old = b"ZLIB".to_vec();
         old.extend_from_slice(&(text.len() as u64).to_be_bytes());
         old.extend_from_slice(&data);
-        assert_eq!(Compressed::with_magic(&old).unwrap().inflate(1 << 20).unwrap(), text);
+        assert_eq!(Compressed::with_magic(&old).unwrap().inflate().unwrap(), text);
     }
 
     #[test]
@@ -122,29 +146,27 @@ mod tests {
         // A frame with one raw block: magic, descriptor (single segment, 1-byte size), 5, block.
         let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 5, 0x29, 0, 0, b'h', b'e', b'l', b'l', b'o'];
         let section = with_header(2, 5, &frame);
-        assert_eq!(Compressed::with_header(&section).unwrap().inflate(100).unwrap(), b"hello");
+        assert_eq!(Compressed::with_header(&section).unwrap().inflate().unwrap(), b"hello");
     }
 
     #[test]
     fn impossible_sizes_allocate_nothing() {
         let data = zlib(b"short");
         for size in [u64::MAX, 1 << 40, 1 << 20] {
-            assert!(
-                Compressed::with_header(&with_header(1, size, &data)).unwrap().inflate(u64::MAX).is_err()
-            );
+            assert!(Compressed::with_header(&with_header(1, size, &data)).unwrap().check(u64::MAX).is_err());
         }
         let right = with_header(1, 5, &data);
-        let error = Compressed::with_header(&right).unwrap().inflate(4).unwrap_err();
+        let error = Compressed::with_header(&right).unwrap().check(4).unwrap_err();
         assert_eq!(error, "5 bytes are more than the 4 that sections like it may take");
-        assert!(Compressed::with_header(&with_header(1, 6, &data)).unwrap().inflate(100).is_err());
-        assert!(Compressed::with_header(&with_header(1, 4, &data)).unwrap().inflate(100).is_err());
+        assert!(Compressed::with_header(&with_header(1, 6, &data)).unwrap().inflate().is_err());
+        assert!(Compressed::with_header(&with_header(1, 4, &data)).unwrap().inflate().is_err());
     }
 
     #[test]
     fn broken_data_is_an_error() {
         for kind in [1, 2] {
             let section = with_header(kind, 100, &[0x5a; 40]);
-            assert!(Compressed::with_header(&section).unwrap().inflate(1 << 20).is_err());
+            assert!(Compressed::with_header(&section).unwrap().inflate().is_err());
         }
         assert_eq!(Compressed::with_header(&with_header(9, 1, b"x")), None);
         assert_eq!(Compressed::with_header(b"short"), None);

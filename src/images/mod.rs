@@ -3,6 +3,8 @@
 //! A wrong file gives wrong names, which is worse than none. So a file counts only if its build ID
 //! is the one in the target's memory or, where there is none, if it is the mapped inode.
 
+mod batch;
+mod deflate;
 mod dynamic;
 mod elf;
 mod find;
@@ -24,6 +26,7 @@ use std::rc::Rc;
 use threaddump_arch::Arch;
 use threaddump_dwarf::gimli;
 
+pub use batch::{Need, inflate};
 pub use image::Image;
 pub use inspect::inspect;
 pub use store::Store;

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use gimli::{
     Abbreviations, AttributeValue, DebugAbbrev, DebugAbbrevOffset, DebugAddrBase, DebugAranges,
-    DebugInfoOffset,    DebugRngListsBase, Dwarf, DwarfFileType, RangeListsOffset, Reader, UnitHeader, UnitType,
+    DebugInfoOffset, DebugRngListsBase, Dwarf, DwarfFileType, RangeListsOffset, Reader, UnitHeader, UnitType,
 };
 
 use super::guarded::Guarded;
@@ -239,8 +239,7 @@ impl<'s> First<'s> {
         };
         if let Some(lists) = lists {
             let base = low.unwrap_or(0);
-            let mut ranges =
-                dwarf.ranges.ranges(lists, encoding, base, &dwarf.debug_addr, self.addresses)?;
+            let mut ranges = dwarf.ranges.ranges(lists, encoding, base, &dwarf.debug_addr, self.addresses)?;
             let mut any = false;
             while let Some(range) = ranges.next()? {
                 any = true;

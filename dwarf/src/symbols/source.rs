@@ -122,10 +122,7 @@ impl<'s> DebugInfo<'s> {
 
     /// Opens DWARF whose sections are had one by one, when they are needed; with those of the file that it
     /// shares with others.
-    pub fn open(
-        supply: Box<dyn Supply<'s> + 's>,
-        shared: Option<Box<dyn Supply<'s> + 's>>,
-    ) -> DebugInfo<'s> {
+    pub fn open(supply: Box<dyn Supply<'s> + 's>, shared: Option<Box<dyn Supply<'s> + 's>>) -> DebugInfo<'s> {
         let mut info = DebugInfo {
             sections: Sections::new(supply),
             shared: shared.map(Sections::new),
@@ -307,7 +304,10 @@ pub(super) fn alone<'s>(mut dwarf: Dwarf<Guarded<'s>>) -> gimli::Result<Option<U
 }
 
 /// Runs `work` within a budget of reads; with the result, how many are left.
-pub(super) fn limited<T>(reads: u64, work: impl FnOnce() -> gimli::Result<T>) -> Result<(T, u64), DebugInfoError> {
+pub(super) fn limited<T>(
+    reads: u64,
+    work: impl FnOnce() -> gimli::Result<T>,
+) -> Result<(T, u64), DebugInfoError> {
     // A panic in a library must not cost more than the names it was looking for.
     let outcome = with_budget(reads, || catch_unwind(AssertUnwindSafe(work)));
     match outcome {
