@@ -12,7 +12,7 @@ use crate::collect;
 use crate::dump;
 use crate::error::Failure;
 use crate::ids::Pid;
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::snapshot::Snapshot;
 use crate::snapshot::file::save;
 
@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &DumpArgs) -> Result<Exit, Failure> {
     let mut exits = vec![Exit::Nothing; found.failures.len()];
     found.failures.iter().for_each(|failure| tell(failure, arguments));
     for pid in found.pids {
-        let exit = match one(pid, arguments) {
+        let exit = match one(pid, arguments, &mut printer) {
             Ok((report, Ok(()))) => printer.print(&report)?,
             Ok((report, Err(not_saved))) => {
                 tell(&not_saved, arguments);
@@ -58,7 +58,11 @@ fn tell(failure: &Failure, arguments: &DumpArgs) {
 }
 
 /// The report of one process, and whether its snapshot was saved.
-fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), Failure> {
+fn one(
+    pid: Pid,
+    arguments: &DumpArgs,
+    printer: &mut Printer,
+) -> Result<(Report, Result<(), Failure>), Failure> {
     let threads = &arguments.render.threads;
     let options = collect::Options {
         timeout: arguments.timeout,
@@ -74,7 +78,8 @@ fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), 
     let mut clock = Instant::now();
     let _progress =
         Progress::start(format!("dumping process {pid}"), arguments.render.quiet || arguments.render.verbose);
-    let report = dump::live(pid, &options, &arguments.render.dump_options(), |snapshot, images| {
+    let dump_options = arguments.render.dump_options();
+    let report = dump::live(pid, &options, &dump_options, |snapshot, images| {
         arguments.render.say(|| {
             let held = match snapshot.pause_ns {
                 Some(ns) => format!("held for {} µs", ns / 1000),
@@ -90,7 +95,7 @@ fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), 
             images.embed(snapshot);
             saved = store(snapshot, file, path);
         }
-        Ok::<(), Failure>(())
+        printer.begin(&report::outline(snapshot, &dump_options.report))
     })?;
     arguments.render.say(|| format!("process {pid}: unwound and named in {:?}", clock.elapsed()));
     Ok((report, saved))

@@ -7,6 +7,7 @@ use super::args::ReplayArgs;
 use super::render::{Printer, choose};
 use crate::dump;
 use crate::error::Failure;
+use crate::report;
 use crate::snapshot::file::load;
 
 pub(super) fn run(arguments: &ReplayArgs) -> Result<Exit, Failure> {
@@ -15,7 +16,9 @@ pub(super) fn run(arguments: &ReplayArgs) -> Result<Exit, Failure> {
     let mut snapshot = load(&mut BufReader::new(file)).map_err(|error| Failure::snapshot(path, &error))?;
     choose(&mut snapshot, &arguments.render.threads)?;
     let mut printer = Printer::open(&arguments.render, false)?;
-    let report = dump::replay(&snapshot, &arguments.render.dump_options());
+    let options = arguments.render.dump_options();
+    printer.begin(&report::outline(&snapshot, &options.report))?;
+    let report = dump::replay(&snapshot, &options);
     let exit = printer.print(&report)?;
     printer.finish()?;
     Ok(exit)

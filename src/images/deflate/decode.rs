@@ -5,7 +5,7 @@ use super::tables::{DISTANCE_BITS, END, LITERAL, LITERAL_BITS, LONG, SIZE, SPECI
 /// How far back a match may reach, in bytes.
 pub(super) const WINDOW: usize = 1 << 15;
 /// Output that is made before it is handed on.
-const PIECE: usize = 1 << 16;
+const PIECE: usize = 1 << 17;
 /// Longest match, and what a copy may write beyond its end.
 const SLACK: usize = 258 + 2 * STEP;
 /// Copied at a time.
@@ -338,8 +338,10 @@ fn copy<T: Place>(out: &mut [T], at: usize, distance: usize, length: usize) -> R
     if distance >= STEP {
         let mut done = 0;
         loop {
-            let step: [T; STEP] = out[from + done..][..STEP].try_into().map_err(|_| Bad)?;
-            out[at + done..][..STEP].copy_from_slice(&step);
+            // As arrays, which are a move or two; slices may become a call.
+            let step = *out.get(from + done..).and_then(|rest| rest.first_chunk::<STEP>()).ok_or(Bad)?;
+            let rest = out.get_mut(at + done..).ok_or(Bad)?;
+            *rest.first_chunk_mut::<STEP>().ok_or(Bad)? = step;
             done += STEP;
             if done >= length {
                 return Ok(());

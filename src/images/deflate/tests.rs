@@ -41,8 +41,8 @@ fn seekable(stream: &[u8], size: u64, workers: usize) -> Option<Seekable<'_>> {
 
 #[test]
 fn every_part_of_a_divided_stream_is_found() {
-    let text = text(6 << 20);
-    for level in [1, 6, 12] {
+    let text = text(16 << 20);
+    for level in [1, 6] {
         let stream = deflated(&text, level);
         for workers in [1, 2] {
             assert!(workers == 1 || divide(&stream, workers).len() > 1);
