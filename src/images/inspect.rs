@@ -5,6 +5,7 @@ use threaddump_arch::Arch;
 use threaddump_dwarf::symbols::{DebugInfo, UnitJob};
 
 use super::batch::{Need, inflate};
+use super::deflate;
 use super::elf::{Elf, Layout};
 use super::notes;
 use super::sections::Contents;
@@ -39,4 +40,26 @@ fn one<'s>(bytes: &'s [u8], layout: Layout, address: u64, store: &'s Store) -> u
     info.accept(answers);
     count(info.at(address).map_or(0, |function| function.frames.len()));
     found.get()
+}
+
+/// Decodes a deflate stream of at most a mebibyte of output, divided for so many threads, and reads parts of
+/// it. Returns its size in bytes; 0 if it is damaged.
+///
+/// # Panics
+///
+/// If parts differ from what libdeflate makes of the stream.
+pub fn inspect_stream(stream: &[u8], workers: usize) -> u64 {
+    const MOST: usize = 1 << 20;
+    let sections = deflate::divide(stream, workers);
+    let decoded = sections.iter().map(|section| deflate::decode(stream, section, MOST as u64));
+    let Ok(decoded) = decoded.collect::<Result<Vec<_>, _>>() else { return 0 };
+    let Some(seekable) = deflate::Seekable::join(stream, decoded) else { return 0 };
+    let half = seekable.size / 2;
+    let parts = (seekable.part(0..half), seekable.part(half..seekable.size));
+    let mut whole = vec![0; MOST];
+    if let Ok(size) = libdeflater::Decompressor::new().deflate_decompress(stream, &mut whole) {
+        let parts = parts.0.and_then(|first| Ok((first, parts.1?))).expect("libdeflate takes it");
+        assert!([parts.0, parts.1].concat() == whole[..size], "another output than libdeflate's");
+    }
+    seekable.size
 }

@@ -28,7 +28,7 @@ use threaddump_dwarf::gimli;
 
 pub use batch::{Need, inflate};
 pub use image::Image;
-pub use inspect::inspect;
+pub use inspect::{inspect, inspect_stream};
 pub use store::Store;
 
 use crate::snapshot::{Module, ModuleImage, Problem, Snapshot};
