@@ -27,8 +27,8 @@ pub(super) struct Contents<'s> {
 /// What was inflated so far.
 #[derive(Debug, Default)]
 struct State<'s> {
-    /// By section name. What could not be inflated is empty.
-    inflated: RefCell<BTreeMap<String, &'s [u8]>>,
+    /// By section name, and how many have it before. What could not be inflated is empty.
+    inflated: RefCell<BTreeMap<(String, usize), &'s [u8]>>,
     /// Parts of sections, by section name and place.
     parts: RefCell<BTreeMap<(&'static str, u64), &'s [u8]>>,
     failures: RefCell<Vec<String>>,
@@ -47,6 +47,10 @@ impl<'s> Contents<'s> {
         Contents { elf: Rc::new(elf), store, state: Rc::default() }
     }
 
+    pub(super) fn store(&self) -> &'s Store {
+        self.store
+    }
+
     /// Which sections could not be inflated, and why.
     pub(super) fn failures(&self) -> Vec<String> {
         self.state.failures.borrow().clone()
@@ -54,14 +58,25 @@ impl<'s> Contents<'s> {
 
     /// Whether a `.debug_*` section has contents, in whatever form.
     pub(super) fn has_debug(&self, name: &str) -> bool {
-        self.find_debug(name).is_some()
+        self.find_debug(name, 0).is_some()
     }
 
-    fn find_debug(&self, name: &str) -> Option<(&Section<'s>, &'s [u8])> {
+    /// How many sections have a name. Files of split DWARF have several of one name.
+    pub(super) fn count(&self, name: &str) -> usize {
+        self.elf.sections.iter().filter(|section| section.name == name.as_bytes()).count()
+    }
+
+    /// The section of a name that has so many of them before it.
+    fn find_debug(&self, name: &str, place: usize) -> Option<(&Section<'s>, &'s [u8])> {
         let full = |section: &&Section<'s>| section.size > 0 && self.elf.contents(section).is_some();
         let old = name.replacen(".debug_", ".zdebug_", 1);
         let named = |wanted: &str| {
-            self.elf.sections.iter().filter(|section| section.name == wanted.as_bytes()).find(full)
+            self.elf
+                .sections
+                .iter()
+                .filter(|section| section.name == wanted.as_bytes())
+                .filter(full)
+                .nth(place)
         };
         let section = named(name).or_else(|| named(&old))?;
         Some((section, self.elf.contents(section)?))
@@ -69,13 +84,18 @@ impl<'s> Contents<'s> {
 
     /// A `.debug_*` section, inflated; empty if there is none.
     pub(super) fn debug(&self, name: &str) -> &'s [u8] {
-        if let Some(inflated) = self.state.inflated.borrow().get(name) {
+        self.debug_at(name, 0)
+    }
+
+    /// The same of the section that has so many of its name before it.
+    pub(super) fn debug_at(&self, name: &str, place: usize) -> &'s [u8] {
+        if let Some(inflated) = self.state.inflated.borrow().get(&(name.to_owned(), place)) {
             return inflated;
         }
-        match self.packed(name) {
-            Ok(None) => self.find_debug(name).map_or(&[], |(_, bytes)| bytes),
-            Ok(Some(packed)) => self.keep(name, packed.compressed.inflate()),
-            Err(why) => self.keep(name, Err(why)),
+        match self.packed_at(name, place) {
+            Ok(None) => self.find_debug(name, place).map_or(&[], |(_, bytes)| bytes),
+            Ok(Some(packed)) => self.keep_at(name, place, packed.compressed.inflate()),
+            Err(why) => self.keep_at(name, place, Err(why)),
         }
     }
 
@@ -86,10 +106,14 @@ impl<'s> Contents<'s> {
     ///
     /// In words, why it cannot be inflated.
     pub(super) fn packed(&self, name: &str) -> Result<Option<Packed<'s>>, String> {
-        if self.state.inflated.borrow().contains_key(name) {
+        self.packed_at(name, 0)
+    }
+
+    fn packed_at(&self, name: &str, place: usize) -> Result<Option<Packed<'s>>, String> {
+        if self.state.inflated.borrow().contains_key(&(name.to_owned(), place)) {
             return Ok(None);
         }
-        let Some(packed) = self.find_packed(name) else { return Ok(None) };
+        let Some(packed) = self.find_packed(name, place) else { return Ok(None) };
         let packed = packed.ok_or_else(|| "unknown compression".to_owned())?;
         let size = packed.compressed.size;
         packed.compressed.check(self.store.room(size, packed.length))?;
@@ -98,8 +122,8 @@ impl<'s> Contents<'s> {
     }
 
     /// `None` if the section is not compressed; `Some(None)` if nobody knows how.
-    fn find_packed(&self, name: &str) -> Option<Option<Packed<'s>>> {
-        let (section, bytes) = self.find_debug(name)?;
+    fn find_packed(&self, name: &str, place: usize) -> Option<Option<Packed<'s>>> {
+        let (section, bytes) = self.find_debug(name, place)?;
         let is_old = section.name.starts_with(b".zdebug_");
         if section.flags & SHF_COMPRESSED == 0 && !is_old {
             return None;
@@ -110,6 +134,10 @@ impl<'s> Contents<'s> {
 
     /// Keeps what a section was inflated to.
     pub(super) fn keep(&self, name: &str, result: Result<Vec<u8>, String>) -> &'s [u8] {
+        self.keep_at(name, 0, result)
+    }
+
+    fn keep_at(&self, name: &str, place: usize, result: Result<Vec<u8>, String>) -> &'s [u8] {
         let inflated = match result {
             Ok(inflated) => self.store.keep_bytes(inflated),
             Err(error) => {
@@ -117,7 +145,7 @@ impl<'s> Contents<'s> {
                 &[]
             }
         };
-        self.state.inflated.borrow_mut().insert(name.to_owned(), inflated);
+        self.state.inflated.borrow_mut().insert((name.to_owned(), place), inflated);
         inflated
     }
 
@@ -156,7 +184,7 @@ impl<'s> Contents<'s> {
     }
 
     /// Where code is: sections as symbols name them, else executable segments.
-    fn code_ranges(&self) -> Vec<Code> {
+    pub(super) fn code_ranges(&self) -> Vec<Code> {
         let wanted = SHF_ALLOC | SHF_EXECINSTR;
         let sections = self.elf.sections.iter().zip(0_u32..);
         let sections = sections.filter(|(section, _)| section.flags & wanted == wanted);
@@ -225,9 +253,9 @@ impl<'s> Contents<'s> {
 
 impl<'s> Supply<'s> for Contents<'s> {
     fn size(&self, name: &'static str) -> u64 {
-        match self.find_packed(name) {
+        match self.find_packed(name, 0) {
             Some(packed) => packed.map_or(0, |packed| packed.compressed.size),
-            None => self.find_debug(name).map_or(0, |(_, bytes)| bytes.len() as u64),
+            None => self.find_debug(name, 0).map_or(0, |(_, bytes)| bytes.len() as u64),
         }
     }
 

@@ -7,6 +7,7 @@ use gimli::{Dwarf, Reader, Section, SectionId};
 use super::guarded::Guarded;
 use super::index::Scan;
 use super::source::{DebugInfo, Function, alone, limited};
+use super::split::SplitFiles;
 
 /// Looks up some addresses in one unit.
 #[derive(Debug)]
@@ -36,8 +37,19 @@ impl UnitJob<'_> {
         let mut answer = UnitAnswer::default();
         let looked_up = limited(reads, || {
             let Some(mut units) = alone(dwarf)? else { return Ok(Vec::new()) };
-            let found = addresses.iter().map_while(|&address| Some((address, units.at(address).ok()?)));
-            Ok(found.filter(|(_, function)| !function.frames.is_empty()).collect())
+            // What is in another file is supplied to the lookups afterwards only.
+            let mut split = SplitFiles::default();
+            let mut found = Vec::new();
+            for address in addresses {
+                let Ok(function) = units.at(address, &mut split) else { break };
+                if split.is_missing() {
+                    break;
+                }
+                if !function.frames.is_empty() {
+                    found.push((address, function));
+                }
+            }
+            Ok(found)
         });
         match looked_up {
             Ok((found, left)) => {

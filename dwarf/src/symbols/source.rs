@@ -8,6 +8,7 @@ use gimli::{AbbreviationsCacheStrategy, Dwarf, SectionId};
 
 use super::guarded::{Guarded, with_budget};
 use super::index::Ranges;
+use super::split::SplitFiles;
 use super::supply::{Ready, Sections, Supply};
 use super::units::Units;
 
@@ -40,7 +41,11 @@ pub struct DebugInfo<'s> {
     single: HashMap<usize, Option<Units<'s>>>,
     /// All units, once they were needed.
     all: Option<Result<Units<'s>, DebugInfoError>>,
+    /// Units that are in other files.
+    pub(super) split: SplitFiles<'s>,
     pub(super) reads_left: u64,
+    /// Reads that were allowed in all.
+    allowed: u64,
 }
 
 /// One function at an address: the function itself or one inlined into it.
@@ -131,12 +136,13 @@ impl<'s> DebugInfo<'s> {
             answers: HashMap::new(),
             single: HashMap::new(),
             all: None,
-            reads_left: 0,
+            split: SplitFiles::default(),
+            reads_left: FEW_READS,
+            allowed: FEW_READS,
         };
         let shared = info.shared.as_ref().map_or(0, Sections::size);
         let size = info.sections.size().saturating_add(shared);
-        let reads = READS_PER_BYTE.saturating_mul(size).saturating_add(FEW_READS);
-        info.reads_left = reads.min(READS_PER_FILE);
+        info.allow(usize::try_from(size).unwrap_or(usize::MAX));
         // Damaged ranges are as good as none.
         let ranges = limited(info.reads_left.min(READS_PER_LOOKUP), || {
             let aranges = Guarded::new(info.section(SectionId::DebugAranges));
@@ -172,6 +178,7 @@ impl<'s> DebugInfo<'s> {
         };
         match self.in_unit(offset, address)?.filter(|found| !found.frames.is_empty()) {
             Some(found) => Ok(found),
+            None if self.split.is_missing() => Ok(Function::default()),
             // It needs other units, or is not the one after all.
             None => self.in_all(address),
         }
@@ -194,14 +201,14 @@ impl<'s> DebugInfo<'s> {
     fn in_unit(&mut self, offset: usize, address: u64) -> Result<Option<Function>, DebugInfoError> {
         let budget = self.budget()?;
         let part = self.unit_bytes(offset).map(|bytes| self.dwarf(bytes));
-        let slot = self.single.entry(offset);
+        let (slot, split) = (self.single.entry(offset), &mut self.split);
         let result = limited(budget, || {
             let units = match slot {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => new.insert(part.and_then(|part| alone(part).ok().flatten())),
             };
             // A failure here is settled by looking into all units.
-            Ok(units.as_mut().and_then(|units| units.at(address).ok()))
+            Ok(units.as_mut().and_then(|units| units.at(address, split).ok()))
         });
         self.spend(budget, result)
     }
@@ -210,7 +217,8 @@ impl<'s> DebugInfo<'s> {
         self.all()?;
         let budget = self.budget()?;
         let Some(Ok(units)) = &mut self.all else { return Err(DebugInfoError::Internal) };
-        let result = limited(budget, || units.at(address));
+        let split = &mut self.split;
+        let result = limited(budget, || units.at(address, split));
         self.spend(budget, result)
     }
 
@@ -228,6 +236,25 @@ impl<'s> DebugInfo<'s> {
             Some(Err(error)) => Err(error.clone()),
             _ => Ok(()),
         }
+    }
+
+    /// Does something with another file within the budget.
+    pub(super) fn within<T>(
+        &mut self,
+        work: impl FnOnce(&Dwarf<Guarded<'s>>) -> gimli::Result<T>,
+    ) -> Result<T, DebugInfoError> {
+        let parent = self.dwarf(self.section(SectionId::DebugInfo));
+        let budget = self.budget()?;
+        let result = limited(budget, || work(&parent));
+        self.spend(budget, result)
+    }
+
+    /// Allows the reads that so many more bytes are worth.
+    pub(super) fn allow(&mut self, bytes: usize) {
+        let more = READS_PER_BYTE.saturating_mul(bytes as u64);
+        let more = more.min(READS_PER_FILE.saturating_sub(self.allowed));
+        self.allowed += more;
+        self.reads_left = self.reads_left.saturating_add(more);
     }
 
     pub(super) fn budget(&self) -> Result<u64, DebugInfoError> {
