@@ -3,6 +3,7 @@
 //! A wrong file gives wrong names, which is worse than none. So a file counts only if its build ID
 //! is the one in the target's memory or, where there is none, if it is the mapped inode.
 
+mod batch;
 mod dynamic;
 mod elf;
 mod find;
@@ -29,6 +30,7 @@ use std::rc::Rc;
 use threaddump_arch::Arch;
 use threaddump_dwarf::gimli;
 
+pub use batch::{Need, inflate};
 pub use image::Image;
 pub use inspect::{inspect, inspect_generated};
 pub use lacking::build_id_of;

@@ -10,6 +10,6 @@ pub mod style;
 mod tests;
 pub mod text;
 
-pub use build::{ReportOptions, build};
+pub use build::{ReportOptions, build, outline};
 pub use model::*;
 pub use style::Style;

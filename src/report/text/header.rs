@@ -38,6 +38,11 @@ pub(super) fn write(report: &Report, style: &Style, out: &mut dyn Write) -> io::
         let thread = signal.tid.map_or(String::new(), |tid| format!(" in thread {tid}"));
         line("signal", style.text(&format!("{}{address}{thread}", signal.name)), style, out)?;
     }
+    Ok(())
+}
+
+/// What is missing, which is known when everything was looked up.
+pub(super) fn write_problems(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     missing(report, style, out)?;
     problems(&report.problems, style, out)
 }
