@@ -1,6 +1,7 @@
 //! The whole way from a process or a saved snapshot to a report.
 use std::path::PathBuf;
 
+use crate::collect::corefile::{self, CoreError, CoreFile};
 use crate::collect::{self, CollectError, live};
 use crate::ids::Pid;
 use crate::images::{FileAccess, ImageOptions, Images, Store};
@@ -59,6 +60,26 @@ fn collect_once<'s>(
     let new: Vec<Module> = snapshot.modules.iter().filter(is_new).cloned().collect();
     images.add(&new);
     Ok((snapshot, images))
+}
+
+/// Reports a core file. `keep` sees the snapshot, and may change it.
+///
+/// # Errors
+/// If nothing of it can be shown.
+pub fn core<E: From<CoreError>>(
+    file: &CoreFile,
+    collect: &corefile::Options,
+    options: &Options,
+    keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
+) -> Result<Report, E> {
+    let mut snapshot = file.snapshot(collect)?;
+    let chosen = snapshot.process.exe.clone().zip(collect.exe.clone());
+    let access = FileAccess::Chosen { root: collect.sysroot.clone(), files: chosen.into_iter().collect() };
+    let store = Store::new();
+    let arch = snapshot.process.arch;
+    let images = Images::open(&store, arch, &snapshot.modules, &access, &options.images);
+    keep(&mut snapshot, &images)?;
+    Ok(report(&snapshot, &images, options))
 }
 
 /// Reports a saved snapshot. Its modules are looked for on this machine, and used if their build

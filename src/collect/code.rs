@@ -2,7 +2,7 @@
 //! points into it, so that a return address can be told from other values later.
 use threaddump_arch::Registers;
 
-use super::memory::Memory;
+use super::memory::ReadMemory;
 use crate::snapshot::{Mapping, MemoryPiece, Module, ThreadSnapshot};
 
 /// Bytes copied before each address: the longest call instruction, and room for alignment.
@@ -14,7 +14,7 @@ const LIMIT: u64 = 16 << 20;
 
 /// Copies the code that the stacks and registers of the threads point to.
 pub(super) fn copy(
-    memory: &Memory,
+    memory: &dyn ReadMemory,
     mappings: &[Mapping],
     modules: &[Module],
     threads: &[ThreadSnapshot],

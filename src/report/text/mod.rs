@@ -18,7 +18,7 @@ pub fn write(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<
     header::write(report, style, out)?;
     for thread in &report.threads {
         writeln!(out)?;
-        thread::write(thread, style, out)?;
+        thread::write(thread, report.signal.as_ref(), style, out)?;
     }
     Ok(())
 }
