@@ -95,7 +95,11 @@ impl<'s> Finder<'s> {
                 Err(Refusal::Missing(why)) => missing = missing.or(Some(why)),
             }
         }
-        Err(other.or(missing).unwrap_or_else(|| "it has no path".to_owned()))
+        let why = other.or(missing).unwrap_or_else(|| "it has no path".to_owned());
+        Err(match self.chosen(&module.path) {
+            Some(chosen) => format!("{} does not fit: {why}", chosen.display()),
+            None => why,
+        })
     }
 
     /// Ways to the file; the flag says that it is the mapped one whatever its inode.

@@ -94,7 +94,7 @@ fn architecture(header: &Header, context: &Ctx) -> Result<Arch, CoreError> {
         let bits = if context.container.is_big() { 64 } else { 32 };
         let order = if context.le.is_little() { "little" } else { "big" };
         let name = match machine_to_str(header.e_machine) {
-            "UNKNOWN_MACHINE" => format!("ELF machine {}", header.e_machine),
+            "EM_UNKNOWN" => format!("ELF machine {}", header.e_machine),
             name => name.to_owned(),
         };
         CoreError::UnsupportedArch { what: format!("{bits}-bit {order}-endian {name}") }

@@ -173,7 +173,9 @@ impl<'a> Finder<'a> {
             && let image @ ModuleImage::Memory(_) = self.memory_image(&module, &members)
         {
             module.image = image;
-            self.replaced.push(String::from_utf8_lossy(&module.path).into_owned());
+            let hint =
+                if candidate.is_exe && self.disk.exe.is_none() { " (--exe names its file)" } else { "" };
+            self.replaced.push(format!("{}{hint}", String::from_utf8_lossy(&module.path)));
         }
         Some(module)
     }

@@ -81,11 +81,13 @@ impl CoreFile {
             (Err(source), Some(packing)) if spool.length == 0 => {
                 return Err(CoreError::Unpack { format: packing.name(), source });
             }
-            (Err(error), Some(packing)) => Some(format!(
-                "the core is cut after {} bytes: cannot decompress {}: {error}",
-                spool.length,
-                packing.name()
-            )),
+            (Err(error), Some(packing)) => {
+                let (length, format) = (spool.length, packing.name());
+                Some(format!(
+                    "the core is cut after {length} bytes: cannot decompress {format}: {}",
+                    words(&error)
+                ))
+            }
             (Err(error), None) => Some(format!("the core is cut after {} bytes: {error}", spool.length)),
         };
         let problems = problem.map(|what| Problem::new("core", what)).into_iter().collect();
@@ -103,6 +105,14 @@ impl CoreFile {
             snapshot.problems.push(Problem::new("core", "the core file became shorter while it was read"));
         }
         Ok(snapshot)
+    }
+}
+
+/// Decoders say in different ways that there is no more.
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the file is cut".to_owned(),
+        _ => error.to_string(),
     }
 }
 

@@ -78,7 +78,9 @@ impl<R: BufRead> Read for Zstd<R> {
         while self.decoder.can_collect() == 0 {
             if !self.decoder.is_finished() {
                 let one = BlockDecodingStrategy::UptoBlocks(1);
-                self.decoder.decode_blocks(&mut self.source, one).map_err(io::Error::other)?;
+                if let Err(error) = self.decoder.decode_blocks(&mut self.source, one) {
+                    return Err(self.failure(io::Error::other(error)));
+                }
             } else if !self.next_frame()? {
                 return Ok(0);
             }
@@ -88,6 +90,14 @@ impl<R: BufRead> Read for Zstd<R> {
 }
 
 impl<R: BufRead> Zstd<R> {
+    /// The decoder does not tell a cut from other damage.
+    fn failure(&mut self, error: io::Error) -> io::Error {
+        match self.source.fill_buf() {
+            Ok([]) => io::ErrorKind::UnexpectedEof.into(),
+            _ => error,
+        }
+    }
+
     /// Gives false at the end.
     fn next_frame(&mut self) -> io::Result<bool> {
         while !self.source.fill_buf()?.is_empty() {
@@ -99,7 +109,7 @@ impl<R: BufRead> Zstd<R> {
                 })) => {
                     io::copy(&mut self.source.by_ref().take(length.into()), &mut io::sink())?;
                 }
-                Err(error) => return Err(io::Error::other(error)),
+                Err(error) => return Err(self.failure(io::Error::other(error))),
             }
         }
         Ok(false)
