@@ -4,6 +4,7 @@ use std::time::Instant;
 use super::Exit;
 use super::args::CoreArgs;
 use super::dump::{PRIVATE, store};
+use super::fetch::{Remark, debuginfod};
 use super::output::NewFile;
 use super::progress::Progress;
 use super::render::{Printer, choose};
@@ -35,7 +36,11 @@ pub(super) fn run(arguments: &CoreArgs) -> Result<Exit, Failure> {
     let mut printer = Printer::open(render, false)?;
     let new = arguments.save_snapshot.as_deref().map(|path| (NewFile::create(path, Some(PRIVATE)), path));
     let new = new.map(|(file, path)| file.map(|file| (file, path))).transpose()?;
-    let progress = Progress::start(format!("reading {}", path.display()), render.quiet || render.verbose);
+    let remark = Remark::default();
+    let what = format!("reading {}", path.display());
+    let progress = Progress::start(what, &remark, render.quiet || render.verbose);
+    let mut names = render.dump_options();
+    names.debuginfod = debuginfod(render, &remark);
     let options = Options {
         exe: arguments.exe.clone(),
         sysroot: arguments.sysroot.clone(),
@@ -45,7 +50,7 @@ pub(super) fn run(arguments: &CoreArgs) -> Result<Exit, Failure> {
     let mut saved = Ok(());
     let report = CoreFile::open(path, arguments.unpack_limit).map_err(Trouble::Core).and_then(|file| {
         render.say(|| format!("opened {} in {:?}", path.display(), clock.elapsed()));
-        dump::core(&file, &options, &render.dump_options(), |snapshot, images| {
+        dump::core(&file, &options, &names, |snapshot, images| {
             choose(snapshot, &render.threads)?;
             if let Some((file, path)) = new {
                 images.embed(snapshot);

@@ -3,6 +3,7 @@ mod args;
 mod core;
 mod dump;
 mod exit;
+mod fetch;
 mod output;
 mod progress;
 mod render;

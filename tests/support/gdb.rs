@@ -52,6 +52,8 @@ pub(crate) struct Ask {
     pub(crate) debug_dirs: Vec<PathBuf>,
     /// 0 for all.
     pub(crate) max_frames: u32,
+    /// What to read in place of the program.
+    pub(crate) program: Option<PathBuf>,
 }
 
 /// Backtraces of all threads of a process. Frames of tail calls, which gdb infers and which have no
@@ -74,7 +76,9 @@ pub(crate) fn run_core(pid: i32, core: &Path, ask: &Ask) -> Result<BTreeMap<i32,
 
 fn attach(pid: i32, ask: &Ask) -> Result<BTreeMap<i32, Thread>, Stop> {
     let mut arguments: Vec<OsString> = Vec::new();
-    if deleted(pid) {
+    if let Some(program) = &ask.program {
+        arguments.push(program.into());
+    } else if deleted(pid) {
         arguments.push(format!("/proc/{pid}/exe").into());
     }
     arguments.extend(["-p".into(), pid.to_string().into()]);
@@ -104,6 +108,7 @@ fn script(pid: i32, arguments: &[OsString], ask: &Ask) -> Result<BTreeMap<i32, T
 fn settings(ask: &Ask) -> Vec<String> {
     let fixed = [
         "set auto-load off",
+        "set exec-file-mismatch off",
         "set debuginfod enabled off",
         "set pagination off",
         "set confirm off",

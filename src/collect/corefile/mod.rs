@@ -20,7 +20,7 @@ use std::path::PathBuf;
 pub use error::CoreError;
 pub use stream::CoreFile;
 
-use super::code;
+use super::code::{self, Pointers};
 use super::later::union;
 use super::memory::ReadMemory;
 use super::stacks::{Ranges, StackCopier};
@@ -81,7 +81,7 @@ pub fn read(bytes: &[u8], changed_ns: i64, options: &Options) -> Result<Snapshot
     let process = process(&headers, &notes, exe, &mut problems);
     let signal = notes.signal.clone();
     let threads = threads(&headers, notes, &memory, &mappings, options, &mut problems);
-    let code = code::copy(&memory, &mappings, &modules, &threads);
+    let code = code::copy(&memory, &Pointers::of(&mappings, &modules, &threads));
     Ok(Snapshot {
         captured_at_ns: changed_ns,
         source: Source::Core,
@@ -94,6 +94,7 @@ pub fn read(bytes: &[u8], changed_ns: i64, options: &Options) -> Result<Snapshot
         modules,
         threads,
         memory: code,
+        code_names: Vec::new(),
         problems,
     })
 }
