@@ -16,10 +16,8 @@ use support::{Stop, cores, dump, has_program, record, scratch};
 
 /// Runs a test that may have to be left out.
 fn test(what: &str, body: impl FnOnce() -> Result<(), Stop>) {
-    match body() {
-        Ok(()) => {}
-        Err(Stop::Skip(reason)) => record::skip(what, &reason),
-        Err(Stop::Fail(text)) => panic!("{text}"),
+    if let Err(text) = record::outcome(what, body()) {
+        panic!("{text}");
     }
 }
 

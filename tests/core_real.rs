@@ -25,14 +25,7 @@ fn main() {
 }
 
 fn run(name: &str, start: programs::Start) -> Result<(), Failed> {
-    match compare(name, start) {
-        Ok(()) => Ok(()),
-        Err(Stop::Skip(reason)) => {
-            record::skip(&format!("core of {name}"), &reason);
-            Ok(())
-        }
-        Err(Stop::Fail(text)) => Err(Failed::from(text)),
-    }
+    Ok(record::outcome(&format!("core of {name}"), compare(name, start))?)
 }
 
 fn compare(name: &str, start: programs::Start) -> Result<(), Stop> {
@@ -50,7 +43,7 @@ fn compare(name: &str, start: programs::Start) -> Result<(), Stop> {
         let compared = dump::run_core(&core, &ask).map_err(Stop::from).and_then(|dump| {
             same_as_live(&live.report, &dump.report)?;
             let debugger = gdb::run_core(pid, &core, &gdb::Ask::default())?;
-            Ok(Comparison::run(name, &dump.report, &debugger, &[])?)
+            Ok(Comparison::run(name, &dump.report, &debugger, &[], None)?)
         });
         let _ = std::fs::remove_file(&core);
         total.add(compared?);
@@ -58,8 +51,11 @@ fn compare(name: &str, start: programs::Start) -> Result<(), Stop> {
     Ok(total.finish(&format!("core of {name}"))?)
 }
 
-/// Places and names of all frames.
-fn frames(report: &Report) -> BTreeMap<i32, Vec<(u64, Option<String>, Option<u32>)>> {
+/// pc, function and line.
+type Place = (u64, Option<String>, Option<u32>);
+
+/// Places and names of all frames, by thread.
+fn frames(report: &Report) -> BTreeMap<i32, Vec<Place>> {
     let threads = report.threads.iter().map(|thread| {
         let frames = thread.frames.iter().map(|frame| (frame.pc, frame.function.clone(), frame.line));
         (thread.tid, frames.collect())

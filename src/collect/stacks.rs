@@ -107,7 +107,7 @@ fn is_plain(mapping: &Mapping) -> bool {
 
 fn is_guard(mapping: &Mapping) -> bool {
     let rights = mapping.permissions;
-    !mapping.has_file() && !(rights.read || rights.write || rights.execute)
+    !(mapping.has_file() || rights.read || rights.write || rights.execute)
 }
 
 /// Copies stacks of one process.
