@@ -18,7 +18,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::file::save;
 
 /// Only the owner may read a snapshot: it holds the memory of a process.
-const PRIVATE: u32 = 0o600;
+pub(super) const PRIVATE: u32 = 0o600;
 
 pub(super) fn run(arguments: &DumpArgs) -> Result<Exit, Failure> {
     let found = targets::find(&arguments.targets, arguments.all)?;
@@ -106,7 +106,7 @@ fn one(
     Ok((report, saved))
 }
 
-fn store(snapshot: &Snapshot, mut file: NewFile, path: &Path) -> Result<(), Failure> {
+pub(super) fn store(snapshot: &Snapshot, mut file: NewFile, path: &Path) -> Result<(), Failure> {
     save(snapshot, &mut file).map_err(|error| Failure::file("write", path, &error))?;
     file.keep()
 }

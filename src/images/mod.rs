@@ -60,6 +60,13 @@ pub enum FileAccess {
     },
     /// The target is gone: paths are those of this machine.
     Host,
+    /// The target is gone: paths are those below another directory, or of this machine.
+    Chosen {
+        /// Where the target's root directory is on this machine, if elsewhere.
+        root: Option<PathBuf>,
+        /// Files of this machine to be used for the modules with these paths.
+        files: Vec<(Vec<u8>, PathBuf)>,
+    },
 }
 
 /// Where else to look.

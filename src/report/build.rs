@@ -9,7 +9,7 @@ use threaddump_arch::Arch;
 use super::escape::readable;
 use super::{
     END_EXITED, END_NOT_STOPPED, Frame, Hex, Omitted, Process, Report, ReportModule, ReportSyscall, Signal,
-    Text, Thread, Tool, Tracer,
+    Text, Thread, Tool, Tracer, codes,
 };
 use crate::images::{Image, Images};
 use crate::snapshot::{self, Problem, ProcessFacts, SignalFacts, Snapshot, Syscall, ThreadSnapshot};
@@ -121,6 +121,7 @@ fn signal(facts: &SignalFacts) -> Signal {
         number: facts.number,
         name: known.map_or_else(|_| format!("SIG{}", facts.number), |known| known.as_str().to_owned()),
         code: facts.code,
+        code_name: facts.code.and_then(|code| codes::name(facts.number, code)),
         address: facts.address.map(Hex),
         tid: facts.tid,
     }
@@ -139,9 +140,15 @@ fn module(image: &Image<'_>) -> ReportModule {
 
 fn threads(snapshot: &Snapshot, options: &ReportOptions) -> Vec<Thread> {
     let leader = snapshot.process.pid.leader();
-    let first = usize::from(snapshot.threads.first().is_none_or(|thread| thread.tid != leader));
+    // Of a crash, the thread that got the signal comes first, with the number it has all the same.
+    let mut order: Vec<usize> = (0..snapshot.threads.len()).collect();
+    let tid = |place: &usize| snapshot.threads[*place].tid;
+    order.sort_by_key(|place| (tid(place) != leader, tid(place)));
+    let first = usize::from(order.first().is_none_or(|place| tid(place) != leader));
+    let mut indexes = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(index, place)| indexes[*place] = first + index);
     let arch = snapshot.process.arch;
-    let numbered = snapshot.threads.iter().zip(first..);
+    let numbered = snapshot.threads.iter().zip(indexes);
     numbered.map(|(thread, index)| Thread { index, ..facts(thread, arch, options) }).collect()
 }
 

@@ -2,6 +2,7 @@
 //!
 //! [`build()`] looks everything up; the formats only print what a [`Report`] holds.
 mod build;
+mod codes;
 pub mod escape;
 pub mod json;
 mod model;

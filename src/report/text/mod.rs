@@ -35,7 +35,7 @@ pub fn write_rest(report: &Report, style: &Style, out: &mut dyn Write) -> io::Re
     header::write_problems(report, style, out)?;
     for thread in &report.threads {
         writeln!(out)?;
-        thread::write(thread, style, out)?;
+        thread::write(thread, report.signal.as_ref(), style, out)?;
     }
     Ok(())
 }
