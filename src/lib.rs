@@ -9,14 +9,17 @@ compile_error!("threaddump works on Linux only: it needs ptrace and /proc as Lin
 
 pub mod cli;
 pub mod collect;
+pub mod debuginfod;
 pub mod dump;
 pub mod error;
 pub mod ids;
 pub mod images;
 pub mod naming;
+mod parallel;
 pub mod proc;
 pub mod report;
 pub mod snapshot;
+pub mod source;
 pub mod symbolize;
 pub mod sys;
 pub mod unwind;

@@ -10,10 +10,12 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use super::values::{self, Target};
 use crate::collect::Via;
 use crate::ids::Tid;
+use crate::source::PathMap;
 
 const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
        threaddump run [OPTIONS] -- <CMD> [ARGS]...
        threaddump watch [OPTIONS] <PID|NAME>
+       threaddump core [OPTIONS] <COREFILE>
        threaddump replay [OPTIONS] <SNAPSHOT>
        threaddump symbolize [OPTIONS] [FILE]
        threaddump completions <SHELL>";
@@ -33,6 +35,13 @@ const PATTERN_LONG_HELP: &str = "\
 Write each dump to a file: %p pid, %t seconds since 1970, %n number
 
 A file that is there is replaced when the new one is complete. A symbolic link is not followed.";
+const CORE_HELP: &str = "\
+Examples:
+  threaddump core core.1234
+  threaddump core --exe ./server.debug core.1234.zst
+  coredumpctl dump -o - 1234 | threaddump core -
+
+Exit status: as for a dump";
 
 /// Shows what every thread of a running program is doing
 ///
@@ -72,6 +81,13 @@ pub(super) enum Command {
     /// alone. A SIGQUIT (Ctrl-\\) to this program dumps the process and sends it nothing.
     #[command(after_help = "Exit status: as for a dump; 0 if there was none")]
     Watch(WatchArgs),
+    /// Dump from a core file
+    ///
+    /// Shows all threads as they were when the program crashed, the one that got the signal first; or
+    /// when a debugger wrote the file (gcore). Files compressed by zstd, xz, lz4 or gzip are
+    /// decompressed. What is missing in a truncated or damaged file is said, the rest is shown.
+    #[command(after_help = CORE_HELP)]
+    Core(CoreArgs),
     /// Print a dump from a file that --save-snapshot wrote
     ///
     /// The output is the same as it was when the snapshot was saved, as long as the ELF and debug
@@ -189,6 +205,48 @@ pub(super) struct FollowArgs {
     pub(super) render: RenderArgs,
 }
 
+/// Arguments of `core`.
+#[derive(Debug, Args)]
+#[command(override_usage = "threaddump core [OPTIONS] <COREFILE>")]
+pub(super) struct CoreArgs {
+    /// The core file; - is standard input
+    #[arg(value_name = "COREFILE")]
+    pub(super) corefile: PathBuf,
+    /// The program that crashed, if it is not where the core says
+    ///
+    /// It is used only if its build ID is that in the core, if there is one.
+    #[arg(long, value_name = "FILE")]
+    pub(super) exe: Option<PathBuf>,
+    /// Look for the files of the process below this directory
+    ///
+    /// For a core of another machine or of a container, whose root directory is there. Without this,
+    /// files of this machine are used, if their build IDs are those in the core.
+    #[arg(long, value_name = "DIR")]
+    pub(super) sysroot: Option<PathBuf>,
+    /// Bytes of stack to look at of each thread, as in 256K or 16M
+    ///
+    /// By default 16M, and 256K where a stack cannot be told from other memory. A stack that is
+    /// longer is cut, and the thread says so.
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub(super) stack_bytes: Option<u64>,
+    /// Largest temporary file for what is compressed or comes from a pipe
+    ///
+    /// It is made in TMPDIR or /var/tmp, without a name. Pages of zeros take no room in it, and a
+    /// twentieth of the file system is left free. A core that does not fit is cut, and the output
+    /// says so.
+    #[arg(long, value_name = "SIZE", default_value = "16G", value_parser = values::size)]
+    pub(super) unpack_limit: u64,
+    /// Also write what was read to this file, for the command replay
+    ///
+    /// The file holds stack memory, which may hold secrets: only its owner may read it (mode
+    /// 0600).
+    #[arg(long, value_name = "FILE")]
+    pub(super) save_snapshot: Option<PathBuf>,
+    /// Arguments that do not depend on where the data comes from.
+    #[command(flatten)]
+    pub(super) render: RenderArgs,
+}
+
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 #[command(override_usage = "threaddump replay [OPTIONS] <SNAPSHOT>")]
@@ -268,11 +326,38 @@ pub(super) struct RenderArgs {
     /// Do not look up source lines
     #[arg(long)]
     pub(super) no_lines: bool,
+    /// Show so many lines of source code around the line of each frame
+    ///
+    /// Files are looked for at their paths in the root directory of the process, then on this machine.
+    /// A file whose MD5 is not the one in the debug information (DWARF 5 may have it) is not shown; where
+    /// there is none, notes tell of files that are newer than the program, or not in its root directory.
+    #[arg(long, value_name = "N", value_parser = values::source_lines, conflicts_with = "no_lines")]
+    pub(super) source: Option<usize>,
+    /// Look for source files in another folder of this machine; may be given several times
+    ///
+    /// FROM is the beginning of their names as the output shows them, which may be relative; the longest
+    /// that fits counts.
+    #[arg(long = "source-map", value_name = "FROM=TO", requires = "source")]
+    pub(super) source_maps: Vec<PathMap>,
     /// Look for debug files here, before /usr/lib/debug; may be given several times
     ///
-    /// They are found by build ID, as DIR/.build-id/12/3456.debug.
+    /// They are found by build ID, as DIR/.build-id/12/3456.debug, or else by the name that the program
+    /// gives, if checksums agree. DIR is looked for below the root directory of the process first,
+    /// then on this machine. The files of split DWARF (.dwo and .dwp) are looked for here, too.
     #[arg(long = "debug-dir", value_name = "DIR")]
     pub(super) debug_dirs: Vec<PathBuf>,
+    /// Fetch debug files that are not on this machine from debuginfod servers
+    ///
+    /// This is done once the process runs again. The servers are those in DEBUGINFOD_URLS; what they
+    /// send is kept in the cache that debuginfod-find(1) has, too. Without this option, no connection
+    /// is ever made.
+    #[arg(long)]
+    pub(super) debuginfod: bool,
+    /// Longest time to wait for all debug files together, as in 10s
+    ///
+    /// Files that have not come by then, or until Ctrl-C, are done without.
+    #[arg(long, value_name = "DURATION", default_value = "30s", requires = "debuginfod", value_parser = values::duration)]
+    pub(super) debuginfod_timeout: Duration,
     /// When to use colours
     ///
     /// With auto they are used on a terminal, unless NO_COLOR is set or TERM is dumb.
@@ -336,6 +421,7 @@ impl Cli {
     pub(super) fn is_quiet(&self) -> bool {
         match &self.command {
             None => self.dump.render.quiet,
+            Some(Command::Core(arguments)) => arguments.render.quiet,
             Some(Command::Replay(arguments)) => arguments.render.quiet,
             Some(Command::Run(arguments)) => arguments.follow.render.quiet,
             Some(Command::Watch(arguments)) => arguments.follow.render.quiet,
@@ -372,7 +458,11 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
         return Err(command.error(ErrorKind::ArgumentConflict, text));
     }
     let cli = Cli::from_arg_matches(&matches)?;
-    if cli.dump.save_snapshot.is_some() && cli.dump.save_snapshot == cli.dump.render.output {
+    let (saved, output) = match &cli.command {
+        Some(Command::Core(arguments)) => (&arguments.save_snapshot, &arguments.render.output),
+        _ => (&cli.dump.save_snapshot, &cli.dump.render.output),
+    };
+    if saved.is_some() && saved == output {
         let text = "--output and --save-snapshot name the same file";
         return Err(command.error(ErrorKind::ArgumentConflict, text));
     }

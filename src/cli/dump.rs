@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Exit;
 use super::args::DumpArgs;
+use super::fetch::{Remark, debuginfod};
 use super::output::NewFile;
 use super::progress::Progress;
 use super::render::{Printer, choose};
@@ -12,12 +13,12 @@ use crate::collect;
 use crate::dump;
 use crate::error::Failure;
 use crate::ids::Pid;
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::snapshot::Snapshot;
 use crate::snapshot::file::save;
 
 /// Only the owner may read a snapshot: it holds the memory of a process.
-const PRIVATE: u32 = 0o600;
+pub(super) const PRIVATE: u32 = 0o600;
 
 pub(super) fn run(arguments: &DumpArgs) -> Result<Exit, Failure> {
     let found = targets::find(&arguments.targets, arguments.all)?;
@@ -27,10 +28,13 @@ pub(super) fn run(arguments: &DumpArgs) -> Result<Exit, Failure> {
     }
     let several = arguments.targets.len() > 1 || arguments.all;
     let mut printer = Printer::open(&arguments.render, several)?;
+    let remark = Remark::default();
+    let mut options = arguments.render.dump_options();
+    options.debuginfod = debuginfod(&arguments.render, &remark);
     let mut exits = vec![Exit::Nothing; found.failures.len()];
     found.failures.iter().for_each(|failure| tell(failure, arguments));
     for pid in found.pids {
-        let exit = match one(pid, arguments) {
+        let exit = match one(pid, arguments, &options, &remark, &mut printer) {
             Ok((report, Ok(()))) => printer.print(&report)?,
             Ok((report, Err(not_saved))) => {
                 tell(&not_saved, arguments);
@@ -58,9 +62,15 @@ fn tell(failure: &Failure, arguments: &DumpArgs) {
 }
 
 /// The report of one process, and whether its snapshot was saved.
-fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), Failure> {
+fn one(
+    pid: Pid,
+    arguments: &DumpArgs,
+    options: &dump::Options,
+    remark: &Remark,
+    printer: &mut Printer,
+) -> Result<(Report, Result<(), Failure>), Failure> {
     let threads = &arguments.render.threads;
-    let options = collect::Options {
+    let how = collect::Options {
         timeout: arguments.timeout,
         stack_bytes: arguments.stack_bytes,
         threads: threads.clone(),
@@ -72,9 +82,9 @@ fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), 
     let file = path.map(|path| NewFile::create(path, Some(PRIVATE))).transpose()?;
     let mut saved = Ok(());
     let mut clock = Instant::now();
-    let _progress =
-        Progress::start(format!("dumping process {pid}"), arguments.render.quiet || arguments.render.verbose);
-    let report = dump::live(pid, &options, &arguments.render.dump_options(), |snapshot, images| {
+    let silent = arguments.render.quiet || arguments.render.verbose;
+    let _progress = Progress::start(format!("dumping process {pid}"), remark, silent);
+    let report = dump::live(pid, &how, options, |snapshot, images| {
         arguments.render.say(|| {
             let held = match snapshot.pause_ns {
                 Some(ns) => format!("held for {} µs", ns / 1000),
@@ -90,13 +100,13 @@ fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), 
             images.embed(snapshot);
             saved = store(snapshot, file, path);
         }
-        Ok::<(), Failure>(())
+        printer.begin(&report::outline(snapshot, &options.report))
     })?;
     arguments.render.say(|| format!("process {pid}: unwound and named in {:?}", clock.elapsed()));
     Ok((report, saved))
 }
 
-fn store(snapshot: &Snapshot, mut file: NewFile, path: &Path) -> Result<(), Failure> {
+pub(super) fn store(snapshot: &Snapshot, mut file: NewFile, path: &Path) -> Result<(), Failure> {
     save(snapshot, &mut file).map_err(|error| Failure::file("write", path, &error))?;
     file.keep()
 }

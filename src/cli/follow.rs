@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::Exit;
 use super::args::FollowArgs;
+use super::fetch::{Remark, debuginfod};
 use super::output::{NewFile, is_special};
 use super::pattern::{Pattern, Place};
 use super::render::{Form, choose, style, warn};
@@ -72,7 +73,9 @@ impl<'a> Dumper<'a> {
             kernel: false,
         };
         let start = Instant::now();
-        let report = dump::followed(ticket, &options, &render.dump_options(), |snapshot, _| {
+        let mut how = render.dump_options();
+        how.debuginfod = debuginfod(render, &Remark::default());
+        let report = dump::followed(ticket, &options, &how, |snapshot, _| {
             let held = snapshot.pause_ns.unwrap_or(0) / 1000;
             let (pid, took) = (ticket.pid, start.elapsed());
             render.say(|| format!("process {pid}: copied in {took:?}, held for {held} µs"));

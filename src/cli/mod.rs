@@ -1,7 +1,9 @@
 //! The command line: from arguments to an exit status.
 mod args;
+mod core;
 mod dump;
 mod exit;
+mod fetch;
 mod follow;
 mod output;
 mod pattern;
@@ -52,6 +54,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         None => dump::run(&cli.dump),
         Some(Command::Run(arguments)) => run::run(arguments),
         Some(Command::Watch(arguments)) => watch::run(arguments),
+        Some(Command::Core(arguments)) => core::run(arguments),
         Some(Command::Replay(arguments)) => replay::run(arguments),
         Some(Command::Symbolize(arguments)) => symbolize::run(arguments),
         Some(Command::Completions(arguments)) => completions(arguments.shell),

@@ -11,6 +11,7 @@ use crate::error::Failure;
 use crate::ids::Tid;
 use crate::report::{Report, ReportOptions, Style, gdb, go, json, text};
 use crate::snapshot::{Problem, Snapshot};
+use crate::source::SourceOptions;
 use crate::symbolize::SymbolOptions;
 use crate::unwind::UnwindOptions;
 
@@ -23,6 +24,8 @@ pub(super) struct Printer {
     /// One JSON object per line.
     lines: bool,
     printed: bool,
+    /// The first lines of the next report are out already.
+    begun: bool,
     warns: bool,
 }
 
@@ -32,6 +35,7 @@ impl RenderArgs {
         let mut options = dump::Options::with_debug_dirs(self.debug_dirs.iter().map(PathBuf::clone));
         options.unwind = UnwindOptions { max_frames: self.max_frames, scan: self.scan };
         options.symbols = SymbolOptions { inlines: !self.no_inline, lines: !self.no_lines };
+        options.source = SourceOptions { lines: self.source.unwrap_or(0), maps: self.source_maps.clone() };
         options.report = ReportOptions { registers: !self.no_registers };
         options
     }
@@ -78,18 +82,42 @@ impl Printer {
             style,
             lines: several,
             printed: false,
+            begun: false,
             warns: !seen && !arguments.quiet,
         })
     }
 
-    /// Prints one report.
+    /// Prints what can be said of a report before names are looked up, which may take long; only text can
+    /// be begun in this way.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn begin(&mut self, outline: &Report) -> Result<(), Failure> {
+        if self.format == Format::Text {
+            let (style, first) = (self.style, !self.printed);
+            self.output.write(|out| {
+                if !first {
+                    writeln!(out)?;
+                }
+                text::write_head(outline, &style, out)
+            })?;
+            (self.printed, self.begun) = (true, true);
+        }
+        Ok(())
+    }
+
+    /// Prints one report, or the rest of it.
     ///
     /// # Errors
     /// If it cannot be written.
     pub(super) fn print(&mut self, report: &Report) -> Result<Exit, Failure> {
         let (form, first) =
             (Form { format: self.format, style: self.style, lines: self.lines }, !self.printed);
-        self.output.write(|out| form.write(report, first, out))?;
+        let begun = std::mem::take(&mut self.begun);
+        self.output.write(|out| match begun {
+            true => text::write_rest(report, &form.style, out),
+            false => form.write(report, first, out),
+        })?;
         self.printed = true;
         if report.complete {
             return Ok(Exit::Complete);

@@ -16,9 +16,9 @@ use threaddump_arch::Arch;
 use super::FileAccess;
 use super::elf::{Elf, Layout};
 use super::links::{self, AltLink, DebugLink};
-use super::notes;
 use super::sections::Contents;
 use super::store::Store;
+use super::{generated, notes};
 use crate::snapshot::{Module, hex};
 use crate::sys::mapping::{FileMapping, open_regular};
 use crate::sys::root::Root;
@@ -38,6 +38,8 @@ pub(super) struct Finder<'s> {
     /// The target's root directory, held so that it can be used after the target has ended.
     root: Option<Root>,
     debug_dirs: Vec<PathBuf>,
+    /// Debug files that were fetched, by build ID.
+    supplied: RefCell<HashMap<Vec<u8>, PathBuf>>,
     /// Files that are mapped already.
     mapped: RefCell<HashMap<FileKey, &'s FileMapping>>,
     /// Bytes whose checksum may still be computed.
@@ -63,9 +65,14 @@ enum Refusal {
 }
 
 impl<'s> Finder<'s> {
+    pub(super) fn arch(&self) -> Arch {
+        self.arch
+    }
+
     pub(super) fn new(store: &'s Store, arch: Arch, access: &FileAccess, debug_dirs: &[PathBuf]) -> Self {
         let root = match access {
             FileAccess::Live { root, .. } => Root::open(root).ok(),
+            FileAccess::Chosen { root, .. } => root.as_deref().and_then(|root| Root::open(root).ok()),
             FileAccess::Host => None,
         };
         Finder {
@@ -74,6 +81,7 @@ impl<'s> Finder<'s> {
             access: access.clone(),
             root,
             debug_dirs: debug_dirs.to_vec(),
+            supplied: RefCell::default(),
             mapped: RefCell::default(),
             unchecked: Cell::new(MAX_CHECKED),
         }
@@ -94,7 +102,11 @@ impl<'s> Finder<'s> {
                 Err(Refusal::Missing(why)) => missing = missing.or(Some(why)),
             }
         }
-        Err(other.or(missing).unwrap_or_else(|| "it has no path".to_owned()))
+        let why = other.or(missing).unwrap_or_else(|| "it has no path".to_owned());
+        Err(match self.chosen(&module.path) {
+            Some(chosen) => format!("{} does not fit: {why}", chosen.display()),
+            None => why,
+        })
     }
 
     /// Ways to the file; the flag says that it is the mapped one whatever its inode.
@@ -105,10 +117,14 @@ impl<'s> Finder<'s> {
     ) -> Vec<Box<dyn Fn() -> Result<(File, bool), Refusal> + 'a>> {
         let path = Path::new(OsStr::from_bytes(&module.path));
         let by_path = move || {
+            if let Some(chosen) = self.chosen(&module.path) {
+                let file = open_regular(chosen).map_err(|error| Refusal::Missing(error.to_string()));
+                return file.map(|file| (file, true));
+            }
             if !path.is_absolute() {
                 return Err(Refusal::Missing("it has no path".to_owned()));
             }
-            let exact = matches!(self.access, FileAccess::Host);
+            let exact = !matches!(self.access, FileAccess::Live { .. });
             self.open(path).map(|file| (file, exact)).map_err(|error| Refusal::Missing(error.to_string()))
         };
         let FileAccess::Live { proc_dir, .. } = &self.access else { return vec![Box::new(by_path)] };
@@ -145,6 +161,12 @@ impl<'s> Finder<'s> {
                 hex(wanted)
             ))),
         }
+    }
+
+    /// The file that was given for a module.
+    fn chosen(&self, module: &[u8]) -> Option<&Path> {
+        let FileAccess::Chosen { files, .. } = &self.access else { return None };
+        files.iter().find(|(path, _)| path == module).map(|(_, file)| file.as_path())
     }
 
     /// Whether a replay on this machine would find the file of a module: not if it is in another root.
@@ -186,6 +208,29 @@ impl<'s> Finder<'s> {
         Ok(Contents::new(elf, self.store))
     }
 
+    /// An object inside of another.
+    ///
+    /// # Errors
+    ///
+    /// In words, if it is no ELF object.
+    pub(super) fn inner(&self, bytes: &'s [u8]) -> Result<Contents<'s>, String> {
+        Ok(Contents::new(Elf::parse(bytes, Layout::File, self.arch)?, self.store))
+    }
+
+    /// An ELF object about generated code, whose addresses are made process addresses.
+    ///
+    /// # Errors
+    ///
+    /// In words, if it is no ELF object.
+    pub(super) fn generated(&self, bytes: &[u8]) -> Result<Contents<'s>, String> {
+        let linked = self.store.keep_bytes(generated::link(bytes));
+        let mut elf = Elf::parse(linked, Layout::File, self.arch)?;
+        elf.fixed = true;
+        // Where its sections are is what counts; nothing loaded it by its segments.
+        elf.segments.clear();
+        Ok(Contents::new(elf, self.store))
+    }
+
     /// Opens a path as the target would: its symbolic links cannot leave its root.
     fn open(&self, path: &Path) -> io::Result<File> {
         match &self.root {
@@ -194,8 +239,27 @@ impl<'s> Finder<'s> {
         }
     }
 
+    pub(super) fn supply(&self, build_id: &[u8], path: PathBuf) {
+        self.supplied.borrow_mut().insert(build_id.to_vec(), path);
+    }
+
+    pub(super) fn debug_dirs(&self) -> &[PathBuf] {
+        &self.debug_dirs
+    }
+
+    /// The ELF files that a path leads to: in the target's root, and on this machine. Files that are not
+    /// there are left out; errors are in words.
+    pub(super) fn everywhere(&self, path: &Path) -> Vec<Result<Opened<'s>, String>> {
+        let inside = self.root.as_ref().map(|_| self.open(path));
+        let files = inside.into_iter().chain([open_regular(path)]);
+        files.filter_map(Result::ok).map(|file| self.map(&file)).collect()
+    }
+
     /// The separate debug file for a build ID.
     pub(super) fn debug_file(&self, build_id: &[u8]) -> Option<(Opened<'s>, PathBuf)> {
+        if let Some(path) = self.supplied.borrow().get(build_id) {
+            return Some((self.debug_candidate(&open_regular(path).ok()?, build_id)?, path.clone()));
+        }
         let digits = hex(build_id);
         let (first, rest) = digits.split_at_checked(2).filter(|(_, rest)| !rest.is_empty())?;
         let name = format!(".build-id/{first}/{rest}.debug");

@@ -3,16 +3,22 @@
 //! A wrong file gives wrong names, which is worse than none. So a file counts only if its build ID
 //! is the one in the target's memory or, where there is none, if it is the mapped inode.
 
+mod batch;
 mod dynamic;
 mod elf;
 mod find;
+mod generated;
 mod image;
 mod inflate;
 mod inspect;
+mod lacking;
 mod links;
+mod mini;
+mod named;
 mod notes;
 mod plt;
 mod sections;
+mod split;
 mod store;
 
 #[cfg(test)]
@@ -24,8 +30,10 @@ use std::rc::Rc;
 use threaddump_arch::Arch;
 use threaddump_dwarf::gimli;
 
+pub use batch::{Need, inflate};
 pub use image::Image;
-pub use inspect::inspect;
+pub use inspect::{inspect, inspect_generated};
+pub use lacking::build_id_of;
 pub use store::Store;
 
 use crate::snapshot::{Module, ModuleImage, Problem, Snapshot};
@@ -33,6 +41,9 @@ use find::Finder;
 
 /// Bytes of a section.
 pub type Slice<'s> = gimli::EndianSlice<'s, gimli::LittleEndian>;
+
+/// GDB's name for the head of the list of registered code.
+const JIT_DESCRIPTOR: &[u8] = b"__jit_debug_descriptor";
 
 /// Most bytes of files that are copied into one snapshot.
 const MAX_EMBEDDED: usize = 1 << 30;
@@ -49,6 +60,13 @@ pub enum FileAccess {
     },
     /// The target is gone: paths are those of this machine.
     Host,
+    /// The target is gone: paths are those below another directory, or of this machine.
+    Chosen {
+        /// Where the target's root directory is on this machine, if elsewhere.
+        root: Option<PathBuf>,
+        /// Files of this machine to be used for the modules with these paths.
+        files: Vec<(Vec<u8>, PathBuf)>,
+    },
 }
 
 /// Where else to look.
@@ -72,6 +90,8 @@ pub struct Images<'s> {
     images: Vec<Image<'s>>,
     /// The highest end of each image and those before it.
     reach: Vec<u64>,
+    /// Problems with files that are elsewhere.
+    notes: Vec<Problem>,
 }
 
 impl<'s> Images<'s> {
@@ -84,7 +104,7 @@ impl<'s> Images<'s> {
         options: &ImageOptions,
     ) -> Images<'s> {
         let finder = Rc::new(Finder::new(store, arch, files, &options.debug_dirs));
-        let mut images = Images { finder, images: Vec::new(), reach: Vec::new() };
+        let mut images = Images { finder, images: Vec::new(), reach: Vec::new(), notes: Vec::new() };
         images.add(modules);
         images
     }
@@ -122,6 +142,11 @@ impl<'s> Images<'s> {
         }
     }
 
+    /// Where JIT compilers register their code for debuggers (process addresses).
+    pub fn jit_descriptors(&self) -> Vec<u64> {
+        self.images.iter().filter_map(|image| image.symbol_address(JIT_DESCRIPTOR)).collect()
+    }
+
     /// The image whose module holds a process address.
     pub fn at(&self, process_address: u64) -> Option<&Image<'s>> {
         let after = self.images.partition_point(|image| image.start() <= process_address);
@@ -138,6 +163,6 @@ impl<'s> Images<'s> {
 
     /// What could not be read or used so far, by module.
     pub fn problems(&self) -> Vec<Problem> {
-        self.images.iter().flat_map(Image::problems).collect()
+        self.images.iter().flat_map(Image::problems).chain(self.notes.iter().cloned()).collect()
     }
 }
