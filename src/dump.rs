@@ -3,7 +3,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::collect::corefile::{self, CoreError, CoreFile};
-use crate::collect::{self, CollectError, live};
+use crate::collect::follow::Ticket;
+use crate::collect::{self, CollectError, Prepared, live};
 use crate::debuginfod::Debuginfod;
 use crate::ids::Pid;
 use crate::images::{FileAccess, ImageOptions, Images, Store};
@@ -46,9 +47,32 @@ pub fn live<E: From<CollectError>>(
     options: &Options,
     keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
 ) -> Result<Report, E> {
+    with(pid, collect, options, Prepared::capture, keep)
+}
+
+/// The same for a process that is followed: its threads are traced already, by another thread of ours.
+///
+/// # Errors
+/// If nothing could be collected.
+pub fn followed<E: From<CollectError>>(
+    ticket: &Ticket,
+    collect: &collect::Options,
+    options: &Options,
+    keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
+) -> Result<Report, E> {
+    with(ticket.pid, collect, options, |prepared| ticket.capture(prepared), keep)
+}
+
+fn with<E: From<CollectError>>(
+    pid: Pid,
+    collect: &collect::Options,
+    options: &Options,
+    capture: impl Fn(Prepared) -> Result<Snapshot, CollectError>,
+    keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
+) -> Result<Report, E> {
     let store = Store::new();
     let (mut snapshot, mut images, mut sources) =
-        live::start_over(pid, || collect_once(pid, collect, options, &store))?;
+        live::start_over(pid, || collect_once(pid, collect, options, &store, &capture))?;
     keep(&mut snapshot, &images)?;
     Ok(report(&snapshot, &mut images, &mut sources, options))
 }
@@ -58,6 +82,7 @@ fn collect_once<'s>(
     collect: &collect::Options,
     options: &Options,
     store: &'s Store,
+    capture: impl Fn(Prepared) -> Result<Snapshot, CollectError>,
 ) -> Result<(Snapshot, Images<'s>, Sources), CollectError> {
     let mut prepared = collect::prepare(pid, collect)?;
     let access = FileAccess::Live { root: prepared.root().to_path_buf(), proc_dir: prepared.proc_dir() };
@@ -69,7 +94,7 @@ fn collect_once<'s>(
     if prepared.has_generated_code() {
         prepared.follow_jit(&images.jit_descriptors());
     }
-    let snapshot = prepared.capture()?;
+    let snapshot = capture(prepared)?;
     let is_new = |module: &&Module| !known.iter().any(|old| old.start == module.start);
     let new: Vec<Module> = snapshot.modules.iter().filter(is_new).cloned().collect();
     images.add(&new);

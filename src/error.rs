@@ -75,6 +75,12 @@ impl Failure {
         Failure { advice: Some(advice.into()), ..self }
     }
 
+    /// Ends the program with this status.
+    #[must_use]
+    pub fn with_exit(self, exit: Exit) -> Failure {
+        Failure { exit, ..self }
+    }
+
     /// The exit status that goes with it.
     pub fn exit(&self) -> Exit {
         self.exit

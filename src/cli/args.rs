@@ -13,8 +13,11 @@ use crate::ids::Tid;
 use crate::source::PathMap;
 
 const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
+       threaddump run [OPTIONS] -- <CMD> [ARGS]...
+       threaddump watch [OPTIONS] <PID|NAME>
        threaddump core [OPTIONS] <COREFILE>
        threaddump replay [OPTIONS] <SNAPSHOT>
+       threaddump symbolize [OPTIONS] [FILE]
        threaddump completions <SHELL>";
 
 const AFTER_HELP: &str = "\
@@ -22,6 +25,16 @@ A process that is named like a command is reached after two dashes: threaddump -
 
 Exit status: 0 everything shown, 1 threads or frames are missing, 2 nothing shown, 64 wrong usage";
 
+const RUN_EXIT: &str = "\
+Exit status: that of the program, or 128 and the number of the signal that ended it;
+125 threaddump failed, 126 the program cannot be run, 127 it was not found, 64 wrong usage";
+
+const PATTERN_HELP: &str = "Write each dump to a file: %p pid, %t seconds since 1970, %n number";
+
+const PATTERN_LONG_HELP: &str = "\
+Write each dump to a file: %p pid, %t seconds since 1970, %n number
+
+A file that is there is replaced when the new one is complete. A symbolic link is not followed.";
 const CORE_HELP: &str = "\
 Examples:
   threaddump core core.1234
@@ -56,6 +69,18 @@ pub(super) struct Cli {
 /// The other commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Start a program, and dump it on SIGQUIT (Ctrl-\\) and when it crashes
+    ///
+    /// The program runs at full speed. It owns standard input and output; dumps go to standard
+    /// error, or to files.
+    #[command(after_help = RUN_EXIT)]
+    Run(RunArgs),
+    /// Dump a running process on SIGQUIT and when it crashes
+    ///
+    /// Ends when the process does, or on SIGINT (Ctrl-C) and SIGTERM; the process then runs on
+    /// alone. A SIGQUIT (Ctrl-\\) to this program dumps the process and sends it nothing.
+    #[command(after_help = "Exit status: as for a dump; 0 if there was none")]
+    Watch(WatchArgs),
     /// Dump from a core file
     ///
     /// Shows all threads as they were when the program crashed, the one that got the signal first; or
@@ -69,6 +94,14 @@ pub(super) enum Command {
     /// files it names are still there.
     #[command(after_help = "Exit status: as for a dump")]
     Replay(ReplayArgs),
+    /// Name the frames of a text that has only places in modules
+    ///
+    /// These are the lines of --format go, and those of the text, that hold a module, an offset and
+    /// a build ID, as a program prints them without its debug information. They get their
+    /// functions, inlined functions and source lines; all other lines pass as they are. A file
+    /// that has not the build ID is not used.
+    #[command(after_help = "Exit status: 0 all frames have names, 1 some have none, 2 nothing done")]
+    Symbolize(SymbolizeArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -118,6 +151,55 @@ pub(super) struct DumpArgs {
     /// 0600). It is written for one process only.
     #[arg(long, value_name = "FILE")]
     pub(super) save_snapshot: Option<PathBuf>,
+    /// Arguments that do not depend on where the data comes from.
+    #[command(flatten)]
+    pub(super) render: RenderArgs,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[command(override_usage = "threaddump run [OPTIONS] -- <CMD> [ARGS]...")]
+pub(super) struct RunArgs {
+    /// What to do with the program.
+    #[command(flatten)]
+    pub(super) follow: FollowArgs,
+    /// The program, and its arguments
+    #[arg(value_name = "CMD", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) command: Vec<OsString>,
+}
+
+/// Arguments of `watch`.
+#[derive(Debug, Args)]
+#[command(override_usage = "threaddump watch [OPTIONS] <PID|NAME>")]
+pub(super) struct WatchArgs {
+    /// What to do with the process.
+    #[command(flatten)]
+    pub(super) follow: FollowArgs,
+    /// Process id or process name
+    #[arg(value_name = "PID|NAME", value_parser = values::target)]
+    pub(super) target: Target,
+}
+
+/// How to follow a process.
+#[derive(Debug, Args)]
+pub(super) struct FollowArgs {
+    /// Deliver SIGQUIT also to a program that does not catch it, which ends it
+    ///
+    /// A program that catches it gets it in any case, after the dump.
+    #[arg(long)]
+    pub(super) forward: bool,
+    /// End after one dump; the program goes on alone
+    #[arg(long)]
+    pub(super) once: bool,
+    /// Also dump child processes, each on its own SIGQUIT or crash
+    #[arg(long)]
+    pub(super) children: bool,
+    /// Longest time a process may be held, as in 500ms or 5s
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::duration)]
+    pub(super) timeout: Duration,
+    /// Bytes of stack to copy of each thread, as in 256K or 16M
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub(super) stack_bytes: Option<u64>,
     /// Arguments that do not depend on where the data comes from.
     #[command(flatten)]
     pub(super) render: RenderArgs,
@@ -175,6 +257,33 @@ pub(super) struct ReplayArgs {
     /// Arguments that do not depend on where the data comes from.
     #[command(flatten)]
     pub(super) render: RenderArgs,
+}
+
+/// Arguments of `symbolize`.
+#[derive(Debug, Args)]
+#[command(override_usage = "threaddump symbolize [OPTIONS] [FILE]")]
+pub(super) struct SymbolizeArgs {
+    /// The text; standard input without it, or with -
+    #[arg(value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// Write to this file, which is replaced when everything is in it
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Do not show inlined functions
+    #[arg(long)]
+    pub(super) no_inline: bool,
+    /// Do not look up source lines
+    #[arg(long)]
+    pub(super) no_lines: bool,
+    /// Look for debug files here, before /usr/lib/debug; may be given several times
+    ///
+    /// They are found by build ID, as DIR/.build-id/12/3456.debug; so is a whole file, as
+    /// DIR/.build-id/12/3456.
+    #[arg(long = "debug-dir", value_name = "DIR")]
+    pub(super) debug_dirs: Vec<PathBuf>,
+    /// Print no messages; the exit status tells
+    #[arg(short, long)]
+    pub(super) quiet: bool,
 }
 
 /// Arguments of `completions`.
@@ -269,6 +378,10 @@ pub enum Format {
     Text,
     /// For programs; see threaddump-json(5)
     Json,
+    /// For scripts that parse what gdb prints on "thread apply all bt"
+    Gdb,
+    /// As Go programs print it when they crash
+    Go,
 }
 
 /// How to look at a process.
@@ -310,13 +423,22 @@ impl Cli {
             None => self.dump.render.quiet,
             Some(Command::Core(arguments)) => arguments.render.quiet,
             Some(Command::Replay(arguments)) => arguments.render.quiet,
+            Some(Command::Run(arguments)) => arguments.follow.render.quiet,
+            Some(Command::Watch(arguments)) => arguments.follow.render.quiet,
+            Some(Command::Symbolize(arguments)) => arguments.quiet,
             Some(Command::Completions(_)) => false,
         }
     }
 }
 
 pub(super) fn command() -> clap::Command {
-    Cli::command()
+    // There may be more than one dump.
+    let pattern = |command: clap::Command| {
+        command.mut_arg("output", |output| {
+            output.value_name("PATTERN").help(PATTERN_HELP).long_help(PATTERN_LONG_HELP)
+        })
+    };
+    Cli::command().mut_subcommand("run", pattern).mut_subcommand("watch", pattern)
 }
 
 /// # Errors

@@ -4,12 +4,17 @@ mod core;
 mod dump;
 mod exit;
 mod fetch;
+mod follow;
 mod output;
+mod pattern;
 mod progress;
 mod render;
 mod replay;
+mod run;
+mod symbolize;
 mod targets;
 mod values;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -47,8 +52,11 @@ pub fn command() -> clap::Command {
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         None => dump::run(&cli.dump),
+        Some(Command::Run(arguments)) => run::run(arguments),
+        Some(Command::Watch(arguments)) => watch::run(arguments),
         Some(Command::Core(arguments)) => core::run(arguments),
         Some(Command::Replay(arguments)) => replay::run(arguments),
+        Some(Command::Symbolize(arguments)) => symbolize::run(arguments),
         Some(Command::Completions(arguments)) => completions(arguments.shell),
     }
 }

@@ -1,4 +1,5 @@
 //! What live dumps and replayed ones have in common: choosing threads, and printing.
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::Exit;
@@ -8,7 +9,7 @@ use crate::collect::CollectError;
 use crate::dump;
 use crate::error::Failure;
 use crate::ids::Tid;
-use crate::report::{Report, ReportOptions, Style, json, text};
+use crate::report::{Report, ReportOptions, Style, gdb, go, json, text};
 use crate::snapshot::{Problem, Snapshot};
 use crate::source::SourceOptions;
 use crate::symbolize::SymbolOptions;
@@ -72,12 +73,7 @@ impl Printer {
     pub(super) fn open(arguments: &RenderArgs, several: bool) -> Result<Printer, Failure> {
         let output = Output::open(arguments.output.as_deref())?;
         let terminal = output.is_terminal();
-        let color = match arguments.color {
-            ColorChoice::Always => true,
-            ColorChoice::Never => false,
-            ColorChoice::Auto => terminal && environment_allows_color(),
-        };
-        let style = if terminal || color { Style::terminal(color) } else { Style::PLAIN };
+        let style = style(arguments.color, terminal);
         let seen = terminal && arguments.format == Format::Text;
         let format = arguments.format;
         Ok(Printer {
@@ -115,16 +111,13 @@ impl Printer {
     /// # Errors
     /// If it cannot be written.
     pub(super) fn print(&mut self, report: &Report) -> Result<Exit, Failure> {
-        if !self.begun {
-            self.begin(report)?;
-        }
-        let (format, style, lines) = (self.format, self.style, self.lines);
-        self.output.write(|out| match format {
-            Format::Text => text::write_rest(report, &style, out),
-            Format::Json if lines => json::write_line(report, out),
-            Format::Json => json::write(report, out),
+        let (form, first) =
+            (Form { format: self.format, style: self.style, lines: self.lines }, !self.printed);
+        let begun = std::mem::take(&mut self.begun);
+        self.output.write(|out| match begun {
+            true => text::write_rest(report, &form.style, out),
+            false => form.write(report, first, out),
         })?;
-        self.begun = false;
         self.printed = true;
         if report.complete {
             return Ok(Exit::Complete);
@@ -146,8 +139,43 @@ impl Printer {
     }
 }
 
+/// How reports are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    pub(super) format: Format,
+    pub(super) style: Style,
+    /// One JSON object per line.
+    pub(super) lines: bool,
+}
+
+impl Form {
+    /// Writes one report. `first`: nothing is before it.
+    pub(super) fn write(self, report: &Report, first: bool, out: &mut dyn Write) -> io::Result<()> {
+        if !first && self.format != Format::Json {
+            writeln!(out)?;
+        }
+        match self.format {
+            Format::Text => text::write(report, &self.style, out),
+            Format::Gdb => gdb::write(report, &self.style, out),
+            Format::Go => go::write(report, &self.style, out),
+            Format::Json if self.lines => json::write_line(report, out),
+            Format::Json => json::write(report, out),
+        }
+    }
+}
+
+/// The style for an output that is a terminal, or is not.
+pub(super) fn style(choice: ColorChoice, terminal: bool) -> Style {
+    let color = match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => terminal && environment_allows_color(),
+    };
+    if terminal || color { Style::terminal(color) } else { Style::PLAIN }
+}
+
 /// For those who do not see the output, where every missing thread is named.
-fn warn(report: &Report) {
+pub(super) fn warn(report: &Report) {
     let (pid, all) = (report.process.pid, report.threads.len());
     let message = match report.incomplete_threads().count() {
         0 => format!("threads of process {pid} are missing"),

@@ -11,6 +11,7 @@ mod error;
 mod facts;
 pub mod find;
 mod fingerprint;
+pub mod follow;
 mod generated;
 mod jit;
 pub mod jit_object;

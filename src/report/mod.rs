@@ -4,6 +4,8 @@
 mod build;
 mod codes;
 pub mod escape;
+pub mod gdb;
+pub mod go;
 pub mod json;
 mod model;
 pub mod style;

@@ -1,4 +1,5 @@
 //! Making a snapshot of what the tracer thread brought back and of what can be read after the release.
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::super::arena::Arena;
@@ -9,8 +10,9 @@ use super::super::prepare::{Prepared, cannot_read};
 use super::super::proc::Looker;
 use super::super::stacks::Ranges;
 use super::super::{CollectError, denied, facts, kernel};
+use super::hold::Tracing;
 use super::threads::{self, Listing};
-use super::tracer::{Catch, Copied, Plan};
+use super::tracer::{self, Catch, Copied, Plan};
 use super::watch::{self, Attaching};
 use crate::ids::Tid;
 use crate::proc::parse_maps;
@@ -26,29 +28,46 @@ pub(in super::super) fn capture(prepared: Prepared) -> Result<Snapshot, (Box<Pre
 }
 
 fn stop(prepared: &Prepared) -> Result<(Listing, Catch), CollectError> {
+    let listing = list(prepared)?;
+    let catch = hold(prepared, &listing);
+    check(prepared, &catch)?;
+    Ok((listing, catch))
+}
+
+/// The threads as they are before the stop.
+fn list(prepared: &Prepared) -> Result<Listing, CollectError> {
     let (pid, options) = (prepared.pid, &prepared.options);
     let tids = prepared.leader.list_tasks();
     let mut tids = tids.map_err(|error| cannot_read(pid, &prepared.leader, "task", error))?;
     if !options.threads.is_empty() {
         tids.retain(|tid| options.threads.contains(tid));
     }
-    let listing = Listing::read(&prepared.leader, &tids, options.kernel);
-    let catch = hold(prepared, &listing, options.threads.is_empty());
-    check(prepared, &catch)?;
-    Ok((listing, catch))
+    Ok(Listing::read(&prepared.leader, &tids, options.kernel))
 }
 
 /// Runs the tracer thread and waits for its end.
-fn hold(prepared: &Prepared, listing: &Listing, all: bool) -> Catch {
+fn hold(prepared: &Prepared, listing: &Listing) -> Catch {
+    let catch = with_plan(prepared, listing, Tracing::Briefly, watch::run);
+    wait_for_end(catch.tracer);
+    catch
+}
+
+fn with_plan<T>(
+    prepared: &Prepared,
+    listing: &Listing,
+    tracing: Tracing,
+    run: impl FnOnce(&Plan<'_>) -> T,
+) -> T {
     let ranges = Ranges::new(&prepared.mappings);
-    let plan = Plan {
+    run(&Plan {
         pid: prepared.pid,
+        tracing,
         dir: &prepared.leader,
         maps_dir: &prepared.dir,
         mappings: &prepared.mappings,
         arch: prepared.facts.arch,
         tids: &listing.tids,
-        all,
+        all: prepared.options.threads.is_empty(),
         ranges: &ranges,
         stack_bytes: prepared.options.stack_bytes,
         timeout: prepared.options.timeout,
@@ -56,14 +75,60 @@ fn hold(prepared: &Prepared, listing: &Listing, all: bool) -> Catch {
         memory: &prepared.memory,
         jit: &prepared.jit,
         attaching: Attaching::default(),
-    };
-    let catch = watch::run(&plan);
-    wait_for_end(catch.tracer);
-    catch
+    })
+}
+
+/// A copy of threads that are traced all the time, in the three steps of which the second is for their
+/// tracer, and the others are not.
+#[derive(Debug)]
+pub(in super::super) struct Copying {
+    prepared: Prepared,
+    listing: Listing,
+    catch: Option<Catch>,
+}
+
+impl Copying {
+    /// Looks at the threads. `states` are those of threads that have been stopped since.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub(in super::super) fn begin(
+        prepared: Prepared,
+        states: &HashMap<Tid, char>,
+    ) -> Result<Copying, CollectError> {
+        let mut listing = list(&prepared)?;
+        for (tid, &state) in states {
+            if let Some(thread) = listing.facts.get_mut(tid) {
+                thread.state = Some(state);
+            }
+        }
+        Ok(Copying { prepared, listing, catch: None })
+    }
+
+    /// Stops all threads, copies, and lets those go on that were stopped for it: on the thread that traces
+    /// them.
+    pub(in super::super) fn copy(&mut self) {
+        self.catch = Some(with_plan(&self.prepared, &self.listing, Tracing::Throughout, tracer::run));
+    }
+
+    /// Names the time the process was held in all.
+    pub(in super::super) fn held_for(&mut self, pause: Duration) {
+        self.catch.iter_mut().for_each(|catch| catch.pause = pause);
+    }
+
+    /// Makes a snapshot of what was copied.
+    ///
+    /// # Errors
+    /// If the process ended or started another program.
+    pub(in super::super) fn end(self) -> Result<Snapshot, CollectError> {
+        let Some(catch) = self.catch else { return Err(CollectError::Exited { pid: self.prepared.pid }) };
+        check(&self.prepared, &catch)?;
+        Ok(assemble(self.prepared, &self.listing, catch))
+    }
 }
 
 /// A thread can be joined before the kernel has released what it traced; it is out of `/proc` after.
-fn wait_for_end(tracer: Tid) {
+pub(in super::super) fn wait_for_end(tracer: Tid) {
     let path = format!("/proc/self/task/{tracer}");
     let deadline = Instant::now() + Duration::from_secs(1);
     while std::fs::symlink_metadata(&path).is_ok() && Instant::now() < deadline {

@@ -9,7 +9,7 @@ use super::super::fingerprint::Fingerprint;
 use super::super::jit::{Lists, Seen};
 use super::super::memory::Memory;
 use super::super::stacks::{Ranges, StackCopier, Stacks};
-use super::hold::{Hold, State};
+use super::hold::{Hold, State, Tracing};
 use super::watch::Attaching;
 use crate::ids::{Pid, Tid};
 use crate::proc::ProcDir;
@@ -20,6 +20,8 @@ use crate::sys::{ptrace, thread};
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
     pub(super) pid: Pid,
+    /// Whether the calling thread traces them already.
+    pub(super) tracing: Tracing,
     /// `/proc/PID`, held open.
     pub(super) dir: &'a ProcDir,
     /// The directory whose maps can be read.
@@ -75,10 +77,10 @@ pub(super) struct Catch {
 }
 
 /// Stops, copies and releases. What does not answer is released by the end of the calling OS thread,
-/// so that has to end next.
+/// so that has to end next, unless it is to go on as the tracer.
 pub(super) fn run(plan: &Plan<'_>) -> Catch {
     let mut copier = StackCopier::new(plan.tids.len(), plan.memory, plan.ranges, plan.stack_bytes);
-    let mut hold = Hold::new(plan.pid, plan.dir, &plan.attaching, plan.tids.len());
+    let mut hold = Hold::new(plan.pid, plan.tracing, plan.dir, &plan.attaching, plan.tids.len());
     thread::hurry();
     hold.seize(plan.tids);
     let members = plan.dir.list_tasks().unwrap_or_default();
@@ -90,7 +92,7 @@ pub(super) fn run(plan: &Plan<'_>) -> Catch {
     let start = Instant::now();
     stop(&mut hold, plan, start + plan.timeout);
     let mut copied = Vec::with_capacity(hold.threads.len());
-    for held in hold.threads.iter().filter(|held| matches!(held.state, State::Stopped { .. })) {
+    for held in hold.threads.iter().filter(|held| matches!(held.state, State::Stopped(_))) {
         copied.extend(copy(held.tid, plan.arch, &mut copier));
     }
     let same_program = plan

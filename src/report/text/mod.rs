@@ -4,7 +4,7 @@ mod frames;
 mod header;
 mod registers;
 mod thread;
-mod words;
+pub(super) mod words;
 
 use std::io::{self, Write};
 

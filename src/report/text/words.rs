@@ -74,7 +74,7 @@ pub(super) fn how(code: &str) -> Option<&str> {
 }
 
 /// Why a walk ended before its root.
-pub(super) fn end(thread: &Thread) -> Option<String> {
+pub(in crate::report) fn end(thread: &Thread) -> Option<String> {
     if thread.has_whole_stack() {
         return None;
     }
