@@ -36,6 +36,8 @@ pub(crate) struct Facts {
     pub(crate) context: RegisterSet,
     /// What it saves for handlers with one, where that is something else.
     pub(crate) plain_context: RegisterSet,
+    /// Another register set of a thread that belongs to the same table, and its note type.
+    pub(crate) extra: Option<(u32, RegisterSet)>,
     pub(crate) looks_like_context: fn(&[u8], u64) -> bool,
     pub(crate) trampoline: fn(&[u8]) -> Option<Trampoline>,
     /// Whether unwind rules of a signal trampoline, where there are any, restore everything.
@@ -169,6 +171,11 @@ impl Facts {
             }
         }
         Some(registers)
+    }
+
+    /// Whether registers alone never tell a system call.
+    pub(crate) fn calls_need_code(&self) -> bool {
+        matches!(self.calls.sign, InCall::AtPc(_) | InCall::BeforePc(_))
     }
 
     /// Signal frames in a piece of stack: every aligned place is tried.

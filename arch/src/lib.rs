@@ -262,6 +262,25 @@ impl Arch {
         self.facts().prstatus.size as usize
     }
 
+    /// The type of another note (`NT_*`) of a thread with registers of the table; its bytes are for
+    /// [`Arch::add_extra_registers`].
+    pub fn extra_note(self) -> Option<u32> {
+        self.facts().extra.as_ref().map(|(note, _)| *note)
+    }
+
+    /// Adds what the bytes of that note say. Bytes of another length say nothing.
+    pub fn add_extra_registers(self, registers: &mut Registers, bytes: &[u8]) {
+        let facts = self.facts();
+        let Some((_, set)) = facts.extra.as_ref().filter(|(_, set)| bytes.len() == usize::from(set.size))
+        else {
+            return;
+        };
+        let added = facts.registers(self, set, bytes);
+        for (id, _, value) in added.iter().flat_map(Registers::iter) {
+            registers.set(id, value);
+        }
+    }
+
     /// What ends right before a possible return address. `before` are the code bytes that precede
     /// it, the last byte being the one at `address - 1`; [`Arch::MAX_CALL`] bytes are enough.
     pub fn call_before(self, before: &[u8]) -> CallBefore {
@@ -348,6 +367,11 @@ impl Arch {
     /// enough): the kernel may have set the thread back to the instruction that makes the call.
     pub fn system_call_in(self, registers: &Registers, before: &[u8], at: &[u8]) -> Option<(i64, [u64; 6])> {
         self.facts().system_call(registers, before, at)
+    }
+
+    /// Whether [`Arch::system_call`] can never tell without code.
+    pub fn system_calls_need_code(self) -> bool {
+        self.facts().calls_need_code()
     }
 
     /// Whether these are the registers of a thread that has not run since it was made, as far as

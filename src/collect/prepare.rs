@@ -73,7 +73,7 @@ fn read(pid: Pid, options: &Options) -> Result<Prepared, CollectError> {
     let mut finder = Finder::new(&memory, &dir);
     let modules = finder.find(&mappings, &[]);
     let problems = std::mem::take(&mut finder.problems);
-    let fingerprint = Fingerprint::read(&dir, &memory);
+    let fingerprint = Fingerprint::read(&dir, &memory, arch);
     let mut facts = facts::read(pid, &dir, &stat, &status, arch);
     facts.tracer.clone_from(&tracer);
     let (root, options) = (dir.path().join("root"), options.clone());
@@ -231,10 +231,16 @@ fn check_arch(pid: Pid, dir: &ProcDir) -> Result<Arch, CollectError> {
     let Some(header) = dir.open_file("exe").ok().and_then(|file| modules::file_header(&file)) else {
         return Ok(native);
     };
-    match Arch::from_elf(header.machine, header.class_64) {
-        Some(arch) if arch == native => Ok(arch),
+    match header.arch() {
+        Some(arch) if arch == native || is_narrow_mode(native, arch) => Ok(arch),
         _ => Err(CollectError::UnsupportedArch { pid, what: header.describe() }),
     }
+}
+
+/// Whether a program runs in the 32-bit mode of the processor. The other way round the kernel gives a
+/// 32-bit tracer a part of the registers and no error.
+fn is_narrow_mode(native: Arch, arch: Arch) -> bool {
+    matches!((native, arch), (Arch::X86_64, Arch::I386) | (Arch::Aarch64, Arch::Arm))
 }
 
 fn check_threads(pid: Pid, leader: &ProcDir, wanted: &[Tid]) -> Result<(), CollectError> {

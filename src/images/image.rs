@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use gimli::{EndianSlice, LittleEndian};
+use gimli::EndianSlice;
 use threaddump_dwarf::symbols::{DebugInfo, DebugInfoError, SymbolTable};
 use threaddump_dwarf::{EhSections, gimli};
 
@@ -131,7 +131,7 @@ impl<'s> Image<'s> {
     pub fn debug_frame(&self) -> Option<Slice<'s>> {
         let holder = self.holder_of(".debug_frame")?;
         let bytes = holder.debug(".debug_frame");
-        (!bytes.is_empty()).then(|| EndianSlice::new(bytes, LittleEndian))
+        (!bytes.is_empty()).then(|| EndianSlice::new(bytes, holder.elf.order()))
     }
 
     /// Whether the Go linker made it: it has Go's own table of functions.
@@ -170,12 +170,10 @@ impl<'s> Image<'s> {
         let separate = self.debug.get().and_then(Option::as_ref).map(|(_, path)| path.as_path());
         let path = separate.unwrap_or(Path::new(OsStr::from_bytes(&self.path)));
         let find = || self.finder.shared_debug_file(&holder.elf, path);
-        Some(match self.shared_debug.get_or_init(find) {
-            Some(shared) => {
-                DebugInfo::with_shared(|name| holder.debug(name), |name| shared.contents.debug(name))
-            }
-            None => DebugInfo::new(|name| holder.debug(name)),
-        })
+        let shared = self.shared_debug.get_or_init(find).as_ref();
+        let mut from_shared = shared.map(|shared| |name| shared.contents.debug(name));
+        let from_shared = from_shared.as_mut().map(|section| section as &mut dyn FnMut(_) -> _);
+        Some(DebugInfo::in_order(holder.elf.order(), |name| holder.debug(name), from_shared))
     }
 
     /// What could not be read or used so far.

@@ -1,10 +1,13 @@
 //! Compressed sections.
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::elf::Elf;
+
 /// deflate cannot do better than 1032 to 1; a size beyond this is a lie in either format.
 const MAX_RATIO: u64 = 1032;
-/// Size of `Elf64_Chdr`, in bytes.
+/// Size of `Elf64_Chdr` and of `Elf32_Chdr`, in bytes.
 const HEADER: usize = 24;
+const HEADER_32: usize = 12;
 const ELFCOMPRESS_ZLIB: u32 = 1;
 const ELFCOMPRESS_ZSTD: u32 = 2;
 
@@ -25,14 +28,15 @@ enum Format {
 
 impl<'s> Compressed<'s> {
     /// Contents of a section with `SHF_COMPRESSED`.
-    pub(super) fn with_header(contents: &'s [u8]) -> Option<Compressed<'s>> {
-        let (header, data) = contents.split_at_checked(HEADER)?;
-        let format = match u32::from_le_bytes(header[..4].try_into().ok()?) {
+    pub(super) fn with_header(elf: &Elf<'s>, contents: &'s [u8]) -> Option<Compressed<'s>> {
+        let (header, place, word) = if elf.is_wide() { (HEADER, 8, 8) } else { (HEADER_32, 4, 4) };
+        let (header, data) = contents.split_at_checked(header)?;
+        let format = match u32::try_from(elf.number(header, 0, 4)?).ok()? {
             ELFCOMPRESS_ZLIB => Format::Zlib,
             ELFCOMPRESS_ZSTD => Format::Zstd,
             _ => return None,
         };
-        let size = u64::from_le_bytes(header[8..16].try_into().ok()?);
+        let size = elf.number(header, place, word)?;
         Some(Compressed { format, data, size })
     }
 
@@ -86,7 +90,16 @@ fn zstd(data: &[u8], inflated: &mut [u8]) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
+    use threaddump_arch::Arch;
+
+    use super::super::elf::Layout;
     use super::*;
+
+    /// A file of class 64; its headers do not matter.
+    fn elf() -> Elf<'static> {
+        let (bytes, layout, arch) = (&[][..], Layout::File, Arch::X86_64);
+        Elf { bytes, layout, arch, fixed: false, entry: 0, segments: Vec::new(), sections: Vec::new() }
+    }
 
     fn zlib(data: &[u8]) -> Vec<u8> {
         let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
@@ -110,7 +123,7 @@ mod tests {
         let text = b"debug information ".repeat(50);
         let data = zlib(&text);
         let new = with_header(1, text.len() as u64, &data);
-        assert_eq!(Compressed::with_header(&new).unwrap().inflate(1 << 20).unwrap(), text);
+        assert_eq!(Compressed::with_header(&elf(), &new).unwrap().inflate(1 << 20).unwrap(), text);
         let mut old = b"ZLIB".to_vec();
         old.extend_from_slice(&(text.len() as u64).to_be_bytes());
         old.extend_from_slice(&data);
@@ -118,11 +131,25 @@ mod tests {
     }
 
     #[test]
+    fn headers_of_32_bits_and_of_the_other_byte_order_are_read() {
+        let text = b"debug information ".repeat(50);
+        let data = zlib(&text);
+        let header = |words: [u32; 3]| words.map(u32::to_le_bytes).concat();
+        let narrow = [header([1, text.len() as u32, 1]), data.clone()].concat();
+        let elf_32 = Elf { arch: Arch::I386, ..elf() };
+        assert_eq!(Compressed::with_header(&elf_32, &narrow).unwrap().inflate(1 << 20).unwrap(), text);
+        let words = [1_u32, 0, 0, text.len() as u32, 0, 1].map(u32::to_be_bytes).concat();
+        let big = [words, data].concat();
+        let elf_big = Elf { arch: Arch::S390x, ..elf() };
+        assert_eq!(Compressed::with_header(&elf_big, &big).unwrap().inflate(1 << 20).unwrap(), text);
+    }
+
+    #[test]
     fn zstd_inflates() {
         // A frame with one raw block: magic, descriptor (single segment, 1-byte size), 5, block.
         let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 5, 0x29, 0, 0, b'h', b'e', b'l', b'l', b'o'];
         let section = with_header(2, 5, &frame);
-        assert_eq!(Compressed::with_header(&section).unwrap().inflate(100).unwrap(), b"hello");
+        assert_eq!(Compressed::with_header(&elf(), &section).unwrap().inflate(100).unwrap(), b"hello");
     }
 
     #[test]
@@ -130,24 +157,27 @@ mod tests {
         let data = zlib(b"short");
         for size in [u64::MAX, 1 << 40, 1 << 20] {
             assert!(
-                Compressed::with_header(&with_header(1, size, &data)).unwrap().inflate(u64::MAX).is_err()
+                Compressed::with_header(&elf(), &with_header(1, size, &data))
+                    .unwrap()
+                    .inflate(u64::MAX)
+                    .is_err()
             );
         }
         let right = with_header(1, 5, &data);
-        let error = Compressed::with_header(&right).unwrap().inflate(4).unwrap_err();
+        let error = Compressed::with_header(&elf(), &right).unwrap().inflate(4).unwrap_err();
         assert_eq!(error, "5 bytes are more than the 4 that sections like it may take");
-        assert!(Compressed::with_header(&with_header(1, 6, &data)).unwrap().inflate(100).is_err());
-        assert!(Compressed::with_header(&with_header(1, 4, &data)).unwrap().inflate(100).is_err());
+        assert!(Compressed::with_header(&elf(), &with_header(1, 6, &data)).unwrap().inflate(100).is_err());
+        assert!(Compressed::with_header(&elf(), &with_header(1, 4, &data)).unwrap().inflate(100).is_err());
     }
 
     #[test]
     fn broken_data_is_an_error() {
         for kind in [1, 2] {
             let section = with_header(kind, 100, &[0x5a; 40]);
-            assert!(Compressed::with_header(&section).unwrap().inflate(1 << 20).is_err());
+            assert!(Compressed::with_header(&elf(), &section).unwrap().inflate(1 << 20).is_err());
         }
-        assert_eq!(Compressed::with_header(&with_header(9, 1, b"x")), None);
-        assert_eq!(Compressed::with_header(b"short"), None);
+        assert_eq!(Compressed::with_header(&elf(), &with_header(9, 1, b"x")), None);
+        assert_eq!(Compressed::with_header(&elf(), b"short"), None);
         assert_eq!(Compressed::with_magic(b"ZLIB"), None);
     }
 }

@@ -32,7 +32,7 @@ use crate::snapshot::{Module, ModuleImage, Problem, Snapshot};
 use find::Finder;
 
 /// Bytes of a section.
-pub type Slice<'s> = gimli::EndianSlice<'s, gimli::LittleEndian>;
+pub type Slice<'s> = gimli::EndianSlice<'s, gimli::RunTimeEndian>;
 
 /// Most bytes of files that are copied into one snapshot.
 const MAX_EMBEDDED: usize = 1 << 30;

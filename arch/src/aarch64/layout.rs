@@ -19,6 +19,18 @@ const CONTEXT_PLACES: [u16; 35] = [
     352, 360, 368, 376, 384, 392, 400, 408, 416, 424, 432, 440, 448, NOWHERE,
 ];
 
+/// Type of the note with the masks of pointer authentication (`include/uapi/linux/elf.h`).
+pub(super) const NT_ARM_PAC_MASK: u32 = 0x406;
+
+/// `struct user_pac_mask`: that of data, then that of code.
+pub(super) const PAC_MASKS: RegisterSet = RegisterSet { size: 16, places: &PAC_PLACES };
+
+const PAC_PLACES: [u16; 35] = {
+    let mut places = [NOWHERE; 35];
+    places[34] = 8;
+    places
+};
+
 /// Signal frames are told by what they say of the alternate stack.
 pub(super) fn looks_like_context(bytes: &[u8], address: u64) -> bool {
     super::FACTS.is_on_its_stack(bytes, address)

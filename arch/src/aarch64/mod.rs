@@ -35,6 +35,7 @@ pub(crate) static FACTS: Facts = Facts {
     prstatus: layout::PRSTATUS,
     context: layout::CONTEXT,
     plain_context: layout::CONTEXT,
+    extra: Some((layout::NT_ARM_PAC_MASK, layout::PAC_MASKS)),
     looks_like_context: layout::looks_like_context,
     trampoline: code::trampoline,
     trampolines_have_rules: false,

@@ -28,6 +28,22 @@ const PLAIN_PLACES: [u16; 35] = [
     248, 256, 264, 272, 280, 288, 296, 304, 312, 320, 328, 336,
 ];
 
+/// Type of the note with the floating point registers (`include/uapi/linux/elf.h`).
+pub(super) const NT_PRFPREG: u32 = 2;
+
+/// `s390_fp_regs`: the control register, then f0 to f15.
+pub(super) const FLOATING: RegisterSet = RegisterSet { size: 136, places: &FLOATING_PLACES };
+
+const FLOATING_PLACES: [u16; 35] = {
+    let mut places = [NOWHERE; 35];
+    let mut index = 0;
+    while index < 16 {
+        places[19 + index] = 8 + 8 * index as u16;
+        index += 1;
+    }
+    places
+};
+
 /// The bits of the program status word that user code always has: interrupts and address translation on,
 /// problem state, 64-bit addresses.
 const USER_BITS: u64 = 0x0701_0001_8000_0000;

@@ -33,6 +33,7 @@ pub(crate) static FACTS: Facts = Facts {
     prstatus: layout::PRSTATUS,
     context: layout::CONTEXT,
     plain_context: layout::PLAIN,
+    extra: Some((layout::NT_PRFPREG, layout::FLOATING)),
     looks_like_context: layout::looks_like_context,
     trampoline: code::trampoline,
     trampolines_have_rules: false,

@@ -4,7 +4,10 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use gimli::{AbbreviationsCacheStrategy, DebugInfoOffset, Dwarf, SectionId};
+use gimli::{
+    AbbreviationsCacheStrategy, DebugInfoOffset, Dwarf, EndianSlice, Reader, RunTimeEndian, Section,
+    SectionId,
+};
 
 use super::guarded::{Guarded, with_budget};
 use super::units::Units;
@@ -28,6 +31,7 @@ type Sections<'s> = HashMap<&'static str, &'s [u8]>;
 /// Where `.debug_aranges` names the unit of an address, only that unit is read. Otherwise every
 /// unit's header and first entry is, and functions and lines of the units that were asked for.
 pub struct DebugInfo<'s> {
+    order: RunTimeEndian,
     sections: Sections<'s>,
     /// Those of the file that several debug files share.
     shared: Option<Sections<'s>>,
@@ -108,7 +112,7 @@ impl<'s> DebugInfo<'s> {
     ///
     /// [`DebugInfoError`] if not even the list of units can be read.
     pub fn new(section: impl FnMut(&'static str) -> &'s [u8]) -> Result<DebugInfo<'s>, DebugInfoError> {
-        DebugInfo::open(load(section), None)
+        DebugInfo::open(RunTimeEndian::Little, load(section), None)
     }
 
     /// The same for DWARF that refers to a file it shares with others (dwz), whose sections
@@ -121,11 +125,29 @@ impl<'s> DebugInfo<'s> {
         section: impl FnMut(&'static str) -> &'s [u8],
         shared: impl FnMut(&'static str) -> &'s [u8],
     ) -> Result<DebugInfo<'s>, DebugInfoError> {
-        DebugInfo::open(load(section), Some(load(shared)))
+        DebugInfo::open(RunTimeEndian::Little, load(section), Some(load(shared)))
     }
 
-    fn open(sections: Sections<'s>, shared: Option<Sections<'s>>) -> Result<DebugInfo<'s>, DebugInfoError> {
+    /// The same for DWARF in either byte order, with or without a file that it shares.
+    ///
+    /// # Errors
+    ///
+    /// [`DebugInfoError`] if not even the list of units can be read.
+    pub fn in_order(
+        order: RunTimeEndian,
+        section: impl FnMut(&'static str) -> &'s [u8],
+        shared: Option<&mut dyn FnMut(&'static str) -> &'s [u8]>,
+    ) -> Result<DebugInfo<'s>, DebugInfoError> {
+        DebugInfo::open(order, load(section), shared.map(load))
+    }
+
+    fn open(
+        order: RunTimeEndian,
+        sections: Sections<'s>,
+        shared: Option<Sections<'s>>,
+    ) -> Result<DebugInfo<'s>, DebugInfoError> {
         let mut info = DebugInfo {
+            order,
             sections,
             shared,
             ranges: Ranges::default(),
@@ -242,14 +264,15 @@ impl<'s> DebugInfo<'s> {
     fn shared_dwarf(&self) -> Option<Dwarf<Guarded<'s>>> {
         let sections = self.shared.as_ref()?;
         let contents = |id: SectionId| sections.get(id.name()).copied().unwrap_or(&[]);
-        let Ok(dwarf) = Dwarf::load(|id| Ok::<_, std::convert::Infallible>(Guarded::new(contents(id))));
+        let load = |id| Ok::<_, std::convert::Infallible>(Guarded::new(contents(id), self.order));
+        let Ok(dwarf) = Dwarf::load(load);
         Some(dwarf)
     }
 
     /// DWARF with this `.debug_info`, which may be a part of the whole one.
     fn dwarf(&self, info: &'s [u8]) -> Dwarf<Guarded<'s>> {
         let contents = |id: SectionId| if id == SectionId::DebugInfo { info } else { self.section(id) };
-        let load = |id| Ok::<_, std::convert::Infallible>(Guarded::new(contents(id)));
+        let load = |id| Ok::<_, std::convert::Infallible>(Guarded::new(contents(id), self.order));
         let Ok(mut dwarf) = Dwarf::load(load);
         if let Some(shared) = self.shared_dwarf() {
             dwarf.set_sup(shared);
@@ -260,12 +283,9 @@ impl<'s> DebugInfo<'s> {
     /// The bytes of the unit at an offset in `.debug_info`.
     fn unit_bytes(&self, offset: usize) -> Option<&'s [u8]> {
         let rest = self.section(SectionId::DebugInfo).get(offset..)?;
-        let short = u32::from_le_bytes(rest.get(..4)?.try_into().ok()?);
-        let (header, length) = match short {
-            u32::MAX => (12, u64::from_le_bytes(rest.get(4..12)?.try_into().ok()?)),
-            short => (4, u64::from(short)),
-        };
-        rest.get(..usize::try_from(length).ok()?.checked_add(header)?)
+        let mut start = EndianSlice::new(rest, self.order);
+        let (length, format) = start.read_initial_length().ok()?;
+        rest.get(..length.checked_add(usize::from(format.initial_length_size()))?)
     }
 }
 
@@ -285,7 +305,7 @@ fn alone<'s>(mut dwarf: Dwarf<Guarded<'s>>) -> gimli::Result<Option<Units<'s>>> 
         return Ok(None);
     }
     // Its ranges are known, and are in terms of the whole section.
-    dwarf.debug_aranges = Guarded::new(&[]).into();
+    dwarf.debug_aranges = Guarded::new(&[], dwarf.debug_info.reader().endian()).into();
     Units::new(dwarf).map(Some)
 }
 
