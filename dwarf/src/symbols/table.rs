@@ -65,7 +65,7 @@ struct Entry {
 }
 
 impl Entry {
-    #[inline]
+    #[inline(always)]
     fn new<S: Sym>(symbol: &S, order: S::Endian) -> Entry {
         Entry {
             name: symbol.st_name(order),
@@ -173,7 +173,7 @@ impl<'s> SymbolTable<'s> {
     }
 
     /// The symbol if it can name code.
-    #[inline]
+    #[inline(always)]
     fn candidate(&self, index: usize, symbol: &Entry) -> Option<Candidate> {
         let kind = symbol.kind;
         let is_function = kind == elf::STT_FUNC || kind == elf::STT_GNU_IFUNC;
