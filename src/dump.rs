@@ -1,13 +1,18 @@
 //! The whole way from a process or a saved snapshot to a report.
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use crate::collect::{self, CollectError, live};
+use crate::debuginfod::Debuginfod;
 use crate::ids::Pid;
 use crate::images::{FileAccess, ImageOptions, Images, Store};
 use crate::report::{self, Report, ReportOptions};
 use crate::snapshot::{Module, Snapshot};
 use crate::symbolize::{SymbolOptions, Symbolizer};
-use crate::unwind::{UnwindOptions, unwind_all};
+use crate::unwind::{UnwindOptions, Walk, unwind_all};
+
+/// Debug files, then those that they share, then those of frames that were not known before.
+const FETCHES: usize = 4;
 
 /// What to do between the snapshot and the report.
 #[derive(Clone, Debug)]
@@ -18,6 +23,8 @@ pub struct Options {
     pub symbols: SymbolOptions,
     /// Where separate debug files are.
     pub images: ImageOptions,
+    /// Where to fetch debug files that are not on this machine, once the process runs again.
+    pub debuginfod: Option<Rc<Debuginfod>>,
     /// What to report.
     pub report: ReportOptions,
 }
@@ -36,10 +43,10 @@ pub fn live<E: From<CollectError>>(
     keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
 ) -> Result<Report, E> {
     let store = Store::new();
-    let (mut snapshot, images) =
+    let (mut snapshot, mut images) =
         live::start_over(pid, || collect_once(pid, collect, &options.images, &store))?;
     keep(&mut snapshot, &images)?;
-    Ok(report(&snapshot, &images, options))
+    Ok(report(&snapshot, &mut images, options))
 }
 
 fn collect_once<'s>(
@@ -65,15 +72,51 @@ fn collect_once<'s>(
 /// IDs agree.
 pub fn replay(snapshot: &Snapshot, options: &Options) -> Report {
     let store = Store::new();
-    let images =
+    let mut images =
         Images::open(&store, snapshot.process.arch, &snapshot.modules, &FileAccess::Host, &options.images);
-    report(snapshot, &images, options)
+    report(snapshot, &mut images, options)
 }
 
-fn report(snapshot: &Snapshot, images: &Images<'_>, options: &Options) -> Report {
-    let walks = unwind_all(snapshot, images, &options.unwind);
+fn report(snapshot: &Snapshot, images: &mut Images<'_>, options: &Options) -> Report {
+    let mut walks = unwind_all(snapshot, images, &options.unwind);
+    if let Some(debuginfod) = &options.debuginfod {
+        for _ in 0..FETCHES {
+            match fetch(snapshot, images, &walks, debuginfod, options.symbols) {
+                Fetch::Nothing => break,
+                Fetch::Names => {}
+                Fetch::Rules => walks = unwind_all(snapshot, images, &options.unwind),
+            }
+        }
+    }
     let mut symbolizer = Symbolizer::new(images, options.symbols);
     report::build(snapshot, images, &walks, &mut symbolizer, &options.report)
+}
+
+/// What the files that were fetched are good for.
+enum Fetch {
+    Nothing,
+    Names,
+    /// They have unwind rules that were missing.
+    Rules,
+}
+
+fn fetch(
+    snapshot: &Snapshot,
+    images: &mut Images<'_>,
+    walks: &[Walk],
+    debuginfod: &Debuginfod,
+    symbols: SymbolOptions,
+) -> Fetch {
+    let lookups = walks.iter().flat_map(|walk| &walk.frames).map(|frame| frame.lookup);
+    let lacking = images.lacking(lookups, symbols.lines || symbols.inlines);
+    let fetched = debuginfod.fetch(snapshot.process.arch, &lacking);
+    images.note(fetched.problems);
+    let mut result = Fetch::Nothing;
+    for (id, path) in fetched.files {
+        let further = images.supply(&id, path) || matches!(result, Fetch::Rules);
+        result = if further { Fetch::Rules } else { Fetch::Names };
+    }
+    result
 }
 
 impl Options {
@@ -85,6 +128,7 @@ impl Options {
             unwind: UnwindOptions { max_frames: 1000, scan: false },
             symbols: SymbolOptions::default(),
             images,
+            debuginfod: None,
             report: ReportOptions { registers: true },
         }
     }

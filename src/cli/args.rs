@@ -160,9 +160,23 @@ pub(super) struct RenderArgs {
     pub(super) no_lines: bool,
     /// Look for debug files here, before /usr/lib/debug; may be given several times
     ///
-    /// They are found by build ID, as DIR/.build-id/12/3456.debug.
+    /// They are found by build ID, as DIR/.build-id/12/3456.debug, or else by the name that the program
+    /// gives, if checksums agree. DIR is looked for below the root directory of the process first,
+    /// then on this machine. The files of split DWARF (.dwo and .dwp) are looked for here, too.
     #[arg(long = "debug-dir", value_name = "DIR")]
     pub(super) debug_dirs: Vec<PathBuf>,
+    /// Fetch debug files that are not on this machine from debuginfod servers
+    ///
+    /// This is done once the process runs again. The servers are those in DEBUGINFOD_URLS; what they
+    /// send is kept in the cache that debuginfod-find(1) has, too. Without this option, no connection
+    /// is ever made.
+    #[arg(long)]
+    pub(super) debuginfod: bool,
+    /// Longest time to wait for all debug files together, as in 10s
+    ///
+    /// Files that have not come by then, or until Ctrl-C, are done without.
+    #[arg(long, value_name = "DURATION", default_value = "30s", requires = "debuginfod", value_parser = values::duration)]
+    pub(super) debuginfod_timeout: Duration,
     /// When to use colours
     ///
     /// With auto they are used on a terminal, unless NO_COLOR is set or TERM is dumb.

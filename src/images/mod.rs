@@ -9,10 +9,13 @@ mod find;
 mod image;
 mod inflate;
 mod inspect;
+mod lacking;
 mod links;
+mod mini;
 mod notes;
 mod plt;
 mod sections;
+mod split;
 mod store;
 
 #[cfg(test)]
@@ -26,6 +29,7 @@ use threaddump_dwarf::gimli;
 
 pub use image::Image;
 pub use inspect::inspect;
+pub use lacking::build_id_of;
 pub use store::Store;
 
 use crate::snapshot::{Module, ModuleImage, Problem, Snapshot};
@@ -72,6 +76,8 @@ pub struct Images<'s> {
     images: Vec<Image<'s>>,
     /// The highest end of each image and those before it.
     reach: Vec<u64>,
+    /// Problems with files that are elsewhere.
+    notes: Vec<Problem>,
 }
 
 impl<'s> Images<'s> {
@@ -84,7 +90,7 @@ impl<'s> Images<'s> {
         options: &ImageOptions,
     ) -> Images<'s> {
         let finder = Rc::new(Finder::new(store, arch, files, &options.debug_dirs));
-        let mut images = Images { finder, images: Vec::new(), reach: Vec::new() };
+        let mut images = Images { finder, images: Vec::new(), reach: Vec::new(), notes: Vec::new() };
         images.add(modules);
         images
     }
@@ -138,6 +144,6 @@ impl<'s> Images<'s> {
 
     /// What could not be read or used so far, by module.
     pub fn problems(&self) -> Vec<Problem> {
-        self.images.iter().flat_map(Image::problems).collect()
+        self.images.iter().flat_map(Image::problems).chain(self.notes.iter().cloned()).collect()
     }
 }

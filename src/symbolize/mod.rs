@@ -142,7 +142,10 @@ impl<'i, 's> Symbolizer<'i, 's> {
             let addresses: Vec<u64> = open.iter().map(|&(address, _)| address).collect();
             let mut unknown = Vec::new();
             for (&(address, lookup), found) in open.iter().zip(table.resolve(&addresses)) {
+                // What comes before a signal trampoline without a symbol (musl's) is another function.
+                let misleads = |start| start != address && image.is_signal_trampoline(lookup);
                 match found {
+                    Some(symbol) if !symbol.sized && misleads(symbol.start) => {}
                     Some(symbol) => {
                         let raw = String::from_utf8_lossy(symbol.name).into_owned();
                         self.symbols.insert(lookup, Some(Symbol { raw, start: symbol.start }));
@@ -175,7 +178,7 @@ impl<'i, 's> Symbolizer<'i, 's> {
             return vec![Named::of_symbol(symbol, bias)];
         }
         let source = self.sources.entry(image.start()).or_insert_with(|| Source::open(image));
-        let function = source.at(address);
+        let function = source.at(image, address);
         let options = self.options;
         let mut frames: Vec<Named> =
             function.frames.iter().map(|frame| named(frame, options.lines)).collect();
@@ -216,9 +219,9 @@ impl<'s> Source<'s> {
         }
     }
 
-    fn at(&mut self, address: u64) -> Function {
+    fn at(&mut self, image: &Image<'s>, address: u64) -> Function {
         let Some(info) = &mut self.info else { return Function::default() };
-        info.at(address).unwrap_or_else(|error| {
+        image.look_up(info, address).unwrap_or_else(|error| {
             self.failure.get_or_insert_with(|| error.to_string());
             Function::default()
         })

@@ -10,9 +10,11 @@ mod demangle;
 mod guarded;
 mod scope;
 mod source;
+mod split;
 mod table;
 mod units;
 
 pub use demangle::{MAX_NAME, demangle, display_name};
 pub use source::{DebugInfo, DebugInfoError, Function, SourceFrame};
+pub use split::{SplitError, SplitUnit};
 pub use table::{Code, Symbol, SymbolTable};

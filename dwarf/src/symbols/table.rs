@@ -76,6 +76,24 @@ impl Entry {
             size: symbol.st_size(order).into(),
         }
     }
+
+    /// Whether all of it is zeros.
+    fn is_nothing(&self) -> bool {
+        let numbers = self.value | self.size | u64::from(self.name);
+        numbers == 0
+            && self.section == elf::SHN_UNDEF
+            && self.kind == elf::STT_NOTYPE
+            && self.bind == elf::STB_LOCAL
+    }
+}
+
+#[inline]
+fn each<S: Sym>(symbols: &[S], order: S::Endian, mut visit: impl FnMut(usize, &Entry) -> bool) {
+    for (index, symbol) in symbols.iter().enumerate() {
+        if !visit(index, &Entry::new(symbol, order)) {
+            return;
+        }
+    }
 }
 
 fn entries<T: Pod>(bytes: &[u8]) -> &[T] {
@@ -91,6 +109,8 @@ pub struct Symbol<'s> {
     pub name: &'s [u8],
     /// First address (file address).
     pub start: u64,
+    /// Whether its size says that it holds the address; otherwise it is the nearest one before.
+    pub sized: bool,
 }
 
 impl<'s> SymbolTable<'s> {
@@ -137,38 +157,77 @@ impl<'s> SymbolTable<'s> {
     }
 
     /// The best symbol for each of `addresses` (file addresses, ascending), in one pass over the
-    /// table. Nothing is sorted or stored, because a table may have a million symbols and a dump
-    /// asks for a few dozen.
+    /// table, or two where symbols lack a size. Nothing is sorted or stored, because a table may have
+    /// a million symbols and a dump asks for a few dozen.
     pub fn resolve(&self, addresses: &[u64]) -> Vec<Option<Symbol<'s>>> {
         debug_assert!(addresses.is_sorted(), "addresses must ascend");
+        let found = self.nearest(addresses);
+        // A label in a function that has a size does not reach beyond the function.
+        let is_label = |best: &Candidate| best.start == best.end && !best.is_function;
+        let mut labels: Vec<u64> =
+            found.iter().flatten().filter(|best| is_label(best)).map(|best| best.start).collect();
+        labels.dedup();
+        let ends = if labels.is_empty() { Vec::new() } else { self.ends_around(&labels) };
+        let reaches = |best: &Candidate, address: u64| {
+            let place = labels.binary_search(&best.start).ok().filter(|_| is_label(best));
+            place.and_then(|place| ends[place]).is_none_or(|end| address < end)
+        };
+        let symbol = |(best, &address): (Option<Candidate>, &u64)| {
+            let best = best.filter(|best| reaches(best, address))?;
+            let name = self.name(&best.symbol);
+            let sized = address < best.end;
+            (!name.is_empty()).then_some(Symbol { name, start: best.start, sized })
+        };
+        found.into_iter().zip(addresses).map(symbol).collect()
+    }
+
+    /// Where the largest symbol with a size ends that holds each of `starts`.
+    fn ends_around(&self, starts: &[u64]) -> Vec<Option<u64>> {
+        let mut ends = vec![None; starts.len()];
+        let mut comparisons = 0;
+        self.each(|index, symbol| {
+            let Some(holder) = self.candidate(index, symbol) else { return true };
+            let first = starts.partition_point(|&start| start < holder.start);
+            for (end, _) in
+                ends[first..].iter_mut().zip(&starts[first..]).take_while(|(_, start)| **start < holder.end)
+            {
+                *end = (*end).max(Some(holder.end));
+                comparisons += 1;
+            }
+            comparisons <= MAX_COMPARISONS
+        });
+        ends
+    }
+
+    fn nearest(&self, addresses: &[u64]) -> Vec<Option<Candidate>> {
         let mut pass = Pass {
             addresses,
             sized: vec![None; addresses.len()],
             before: vec![None; addresses.len()],
             comparisons: 0,
         };
-        match self.symbols {
-            Symbols::Wide(symbols) => self.offer_all(symbols, LE, &mut pass),
-            Symbols::WideBig(symbols) => self.offer_all(symbols, BE, &mut pass),
-            Symbols::Narrow(symbols) => self.offer_all(symbols, LE, &mut pass),
-        }
-        pass.finish(self)
-    }
-
-    fn offer_all<S: Sym>(&self, symbols: &[S], order: S::Endian, pass: &mut Pass<'_>) {
         let mut empty = 0;
-        for (index, symbol) in symbols.iter().enumerate() {
-            if let Some(candidate) = self.candidate(index, &Entry::new(symbol, order)) {
+        self.each(|index, symbol| {
+            if let Some(candidate) = self.candidate(index, symbol) {
                 pass.offer(self, candidate);
                 empty = 0;
-            } else if pod::bytes_of(symbol).iter().all(|&byte| byte == 0) {
+            } else if symbol.is_nothing() {
                 empty += 1;
             } else {
                 empty = 0;
             }
-            if pass.comparisons > MAX_COMPARISONS || empty > MAX_EMPTY {
-                break;
-            }
+            pass.comparisons <= MAX_COMPARISONS && empty <= MAX_EMPTY
+        });
+        pass.finish()
+    }
+
+    /// All symbols with their indexes, until `visit` says that it is enough.
+    #[inline]
+    fn each(&self, visit: impl FnMut(usize, &Entry) -> bool) {
+        match self.symbols {
+            Symbols::Wide(symbols) => each(symbols, LE, visit),
+            Symbols::WideBig(symbols) => each(symbols, BE, visit),
+            Symbols::Narrow(symbols) => each(symbols, LE, visit),
         }
     }
 
@@ -309,7 +368,7 @@ impl Pass<'_> {
         }
     }
 
-    fn finish<'s>(self, table: &SymbolTable<'s>) -> Vec<Option<Symbol<'s>>> {
+    fn finish(self) -> Vec<Option<Candidate>> {
         let mut last: Option<Candidate> = None;
         let mut found = Vec::with_capacity(self.addresses.len());
         for ((sized, before), &address) in self.sized.into_iter().zip(self.before).zip(self.addresses) {
@@ -326,8 +385,7 @@ impl Pass<'_> {
                 (Some(sized), _) => Some(sized),
                 (None, near) => near,
             };
-            let symbol = best.map(|best| Symbol { name: table.name(&best.symbol), start: best.start });
-            found.push(symbol.filter(|symbol| !symbol.name.is_empty()));
+            found.push(best);
         }
         found
     }
