@@ -14,7 +14,8 @@ if [ -z "$program" ] && [ "$arch" = x86_64 ]; then
 elif [ -z "$program" ]; then
     sh "$here/rust.sh" "$arch"
     # Not optimised: it is built for each machine, and has little to do there.
-    (cd "$root" && . "$VM_DIR/rust/env" && CARGO_PROFILE_DEV_DEBUG=0 cargo build -q --bin threaddump \
+    # One dependency asks for a feature of newer compilers on s390x and ppc64le.
+    (cd "$root" && . "$VM_DIR/rust/env" && export RUSTC_BOOTSTRAP=syscalls CARGO_PROFILE_DEV_DEBUG=0 && cargo build -q --bin threaddump \
         --target "$rust" --target-dir "$VM_DIR/build")
     program=$VM_DIR/build/$rust/debug/threaddump
 fi
