@@ -17,6 +17,7 @@ pub mod images;
 pub mod proc;
 pub mod report;
 pub mod snapshot;
+pub mod source;
 pub mod symbolize;
 pub mod sys;
 pub mod unwind;

@@ -223,7 +223,9 @@ fn by_record<T: Target>(target: &mut T, registers: &Registers, record: &FrameRec
 
 /// Whether a return address into generated code is one although no call precedes it: interpreters
 /// (HotSpot's, for one) push return addresses of their own. The next link of the chain then has to
-/// be further up the same stack and to lead into code too.
+/// be further up the same stack and to lead into code too. Into code of a file that has no unwind
+/// rules either, as V8's builtins, which a frame returns to that was optimised and is no more, the
+/// next link has to follow a call.
 fn is_chained<T: Target>(
     target: &mut T,
     arch: Arch,
@@ -232,11 +234,16 @@ fn is_chained<T: Target>(
     link: &Link,
     end: u64,
 ) -> bool {
-    if !target.is_generated(pc) || link.caller_fp.is_none() {
+    if link.caller_fp.is_none() || !target.is_executable(pc) {
         return false;
     }
     let next = read_record(target, arch, record, (link.record_end, link.caller_fp), (link.record_end, end));
-    next.is_some_and(|next| target.is_executable(next.pc))
+    let Some(next) = next else { return false };
+    if target.is_generated(pc) {
+        return target.is_executable(next.pc);
+    }
+    matches!(target.row(CodeAddress { pc, exact: true }), Ok(None))
+        && call_before(target, arch, next.pc) != CallBefore::None
 }
 
 /// The nearest word up the stack that follows a call.

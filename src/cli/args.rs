@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use super::values::{self, Target};
 use crate::collect::Via;
 use crate::ids::Tid;
+use crate::source::PathMap;
 
 const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
        threaddump replay [OPTIONS] <SNAPSHOT>
@@ -158,6 +159,19 @@ pub(super) struct RenderArgs {
     /// Do not look up source lines
     #[arg(long)]
     pub(super) no_lines: bool,
+    /// Show so many lines of source code around the line of each frame
+    ///
+    /// Files are looked for at their paths in the root directory of the process, then on this machine.
+    /// A file whose MD5 is not the one in the debug information (DWARF 5 may have it) is not shown; where
+    /// there is none, notes tell of files that are newer than the program, or not in its root directory.
+    #[arg(long, value_name = "N", value_parser = values::source_lines, conflicts_with = "no_lines")]
+    pub(super) source: Option<usize>,
+    /// Look for source files in another folder of this machine; may be given several times
+    ///
+    /// FROM is the beginning of their names as the output shows them, which may be relative; the longest
+    /// that fits counts.
+    #[arg(long = "source-map", value_name = "FROM=TO", requires = "source")]
+    pub(super) source_maps: Vec<PathMap>,
     /// Look for debug files here, before /usr/lib/debug; may be given several times
     ///
     /// They are found by build ID, as DIR/.build-id/12/3456.debug, or else by the name that the program

@@ -63,6 +63,15 @@ impl Numbers<'_> {
     }
 }
 
+/// Fields of structures of 64-bit little-endian programs.
+pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk::<N>().copied()
+}
+
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    array(bytes, at).map(u64::from_le_bytes)
+}
+
 /// The header, if these are the first bytes of an ELF file.
 pub(super) fn parse_header(bytes: &[u8]) -> Option<Header> {
     let (class, order) = (*bytes.get(4)?, *bytes.get(5)?);

@@ -16,9 +16,9 @@ use threaddump_arch::Arch;
 use super::FileAccess;
 use super::elf::{Elf, Layout};
 use super::links::{self, AltLink, DebugLink};
-use super::notes;
 use super::sections::Contents;
 use super::store::Store;
+use super::{generated, notes};
 use crate::snapshot::{Module, hex};
 use crate::sys::mapping::{FileMapping, open_regular};
 use crate::sys::root::Root;
@@ -200,6 +200,20 @@ impl<'s> Finder<'s> {
     /// In words, if it is no ELF object.
     pub(super) fn inner(&self, bytes: &'s [u8]) -> Result<Contents<'s>, String> {
         Ok(Contents::new(Elf::parse(bytes, Layout::File, self.arch)?, self.store))
+    }
+
+    /// An ELF object about generated code, whose addresses are made process addresses.
+    ///
+    /// # Errors
+    ///
+    /// In words, if it is no ELF object.
+    pub(super) fn generated(&self, bytes: &[u8]) -> Result<Contents<'s>, String> {
+        let linked = self.store.keep_bytes(generated::link(bytes));
+        let mut elf = Elf::parse(linked, Layout::File, self.arch)?;
+        elf.fixed = true;
+        // Where its sections are is what counts; nothing loaded it by its segments.
+        elf.segments.clear();
+        Ok(Contents::new(elf, self.store))
     }
 
     /// Opens a path as the target would: its symbolic links cannot leave its root.

@@ -16,7 +16,7 @@ use super::find::{Finder, Opened};
 use super::links::AltLink;
 use super::sections::Contents;
 use super::split::{Places, SplitSearch};
-use super::{mini, notes, plt};
+use super::{mini, named, notes, plt};
 use crate::snapshot::{Module, ModuleImage, Problem};
 use crate::sys::mapping::FileMapping;
 
@@ -48,6 +48,7 @@ pub struct Image<'s> {
     /// What may still be looked at for stubs of the procedure linkage table.
     plt_work: Cell<u64>,
     failure: Option<String>,
+    generated: bool,
 }
 
 impl<'s> Image<'s> {
@@ -60,6 +61,7 @@ impl<'s> Image<'s> {
             Some((contents, mapping)) => (Some(contents), mapping),
             None => (None, None),
         };
+        let generated = matches!(module.image, ModuleImage::Generated(_));
         let own_id = || contents.as_ref().and_then(|contents| notes::build_id(&contents.elf));
         Image {
             path: module.path.clone(),
@@ -71,15 +73,30 @@ impl<'s> Image<'s> {
             mapping,
             finder: Rc::clone(finder),
             eh_sections: OnceCell::new(),
-            debug: OnceCell::new(),
-            shared_debug: OnceCell::new(),
+            // What the target made names no file.
+            debug: if generated { OnceCell::from(None) } else { OnceCell::new() },
+            shared_debug: if generated { OnceCell::from(None) } else { OnceCell::new() },
             split: SplitSearch::default(),
             mini: OnceCell::new(),
             merged: OnceCell::new(),
             refused: RefCell::default(),
             plt_work: Cell::new(plt::WORK),
             failure: failure.flatten(),
+            generated,
         }
+    }
+
+    /// Whether it is an object that a JIT compiler registered.
+    pub fn is_generated(&self) -> bool {
+        self.generated
+    }
+
+    /// Where a symbol of the module's own file is (process address). Searches the strings for the name
+    /// first, so that the symbols are looked at only if it is there.
+    pub fn symbol_address(&self, name: &[u8]) -> Option<u64> {
+        let (contents, bias) = (self.contents.as_ref()?, self.bias?);
+        let address = named::address(&contents.raw_tables(bias), name)?;
+        Some(address.wrapping_add(bias))
     }
 
     /// Path in the target's root, or `[vdso]`.
@@ -309,6 +326,7 @@ fn open<'s>(module: &Module, finder: &Finder<'s>) -> Result<Parts<'s>, Option<St
         }
         ModuleImage::FileCopy(bytes) => (bytes, Layout::File),
         ModuleImage::Memory(bytes) => (bytes, Layout::Memory),
+        ModuleImage::Generated(bytes) => return Ok((finder.generated(bytes).map_err(Some)?, None)),
         ModuleImage::None => return Err(None),
     };
     let contents = finder.copy(bytes, layout).map_err(Some)?;

@@ -6,12 +6,14 @@
 mod dynamic;
 mod elf;
 mod find;
+mod generated;
 mod image;
 mod inflate;
 mod inspect;
 mod lacking;
 mod links;
 mod mini;
+mod named;
 mod notes;
 mod plt;
 mod sections;
@@ -28,7 +30,7 @@ use threaddump_arch::Arch;
 use threaddump_dwarf::gimli;
 
 pub use image::Image;
-pub use inspect::inspect;
+pub use inspect::{inspect, inspect_generated};
 pub use lacking::build_id_of;
 pub use store::Store;
 
@@ -37,6 +39,9 @@ use find::Finder;
 
 /// Bytes of a section.
 pub type Slice<'s> = gimli::EndianSlice<'s, gimli::RunTimeEndian>;
+
+/// GDB's name for the head of the list of registered code.
+const JIT_DESCRIPTOR: &[u8] = b"__jit_debug_descriptor";
 
 /// Most bytes of files that are copied into one snapshot.
 const MAX_EMBEDDED: usize = 1 << 30;
@@ -126,6 +131,11 @@ impl<'s> Images<'s> {
                 module.image = ModuleImage::FileCopy(bytes.to_vec());
             }
         }
+    }
+
+    /// Where JIT compilers register their code for debuggers (process addresses).
+    pub fn jit_descriptors(&self) -> Vec<u64> {
+        self.images.iter().filter_map(|image| image.symbol_address(JIT_DESCRIPTOR)).collect()
     }
 
     /// The image whose module holds a process address.

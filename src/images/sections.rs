@@ -109,6 +109,18 @@ impl<'s> Contents<'s> {
         })
     }
 
+    /// Symbols and strings of `.symtab` and `.dynsym`, as they are.
+    pub(super) fn raw_tables(&self, bias: u64) -> Vec<(&'s [u8], &'s [u8])> {
+        let sections = &self.elf.sections;
+        let of_kind = |kind| {
+            let section = sections.iter().find(|section| section.kind == kind)?;
+            let strings = sections.get(section.link as usize)?;
+            Some((self.elf.contents(section)?, self.elf.contents(strings)?))
+        };
+        let dynamic = of_kind(SHT_DYNSYM).or_else(|| dynamic::symbols(&self.elf, bias));
+        dynamic.into_iter().chain(of_kind(SHT_SYMTAB)).collect()
+    }
+
     fn table(&self, kind: u32) -> Option<SymbolTable<'s>> {
         let sections = &self.elf.sections;
         let (index, section) = sections.iter().enumerate().find(|(_, section)| section.kind == kind)?;

@@ -5,6 +5,7 @@
 //! out. Nothing here opens a file. Everything is hostile: tables may lie, DWARF may loop and names
 //! may expand without end, so each part has a limit and none may panic.
 
+mod checksums;
 mod cpp;
 mod demangle;
 mod guarded;

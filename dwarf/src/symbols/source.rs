@@ -201,6 +201,23 @@ impl<'s> DebugInfo<'s> {
         }
     }
 
+    /// The MD5 of a source file, by the name that [`DebugInfo::at`] gave for this address, if the debug
+    /// information has it.
+    pub fn checksum(&mut self, address: u64, file: &str) -> Option<[u8; 16]> {
+        let budget = self.budget().ok()?;
+        let alone = self.ranges.unit_at(address).and_then(|unit| self.single.get(&unit)?.as_ref());
+        let all = self.all.as_ref().and_then(|units| units.as_ref().ok());
+        let result = limited(budget, || {
+            for units in alone.into_iter().chain(all) {
+                if let Some(found) = units.checksum(address, file)? {
+                    return Ok(Some(found));
+                }
+            }
+            Ok(None)
+        });
+        self.spend(budget, result).ok().flatten()
+    }
+
     /// Looks into one unit alone, if that is possible.
     fn in_unit(&mut self, offset: usize, address: u64) -> Result<Option<Function>, DebugInfoError> {
         let budget = self.budget()?;

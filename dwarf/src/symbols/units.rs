@@ -4,6 +4,7 @@ use std::sync::Arc;
 use addr2line::{Context, Location};
 use gimli::{AttributeValue, Dwarf, UnitOffset, UnitRef};
 
+use super::checksums;
 use super::guarded::Guarded;
 use super::scope::{UnitScopes, has_scopes};
 use super::source::{Function, SourceFrame};
@@ -21,6 +22,14 @@ pub(super) struct Units<'s> {
 impl<'s> Units<'s> {
     pub(super) fn new(dwarf: Dwarf<Guarded<'s>>) -> gimli::Result<Units<'s>> {
         Ok(Units { context: Context::from_arc_dwarf(Arc::new(dwarf))?, scopes: UnitScopes::default() })
+    }
+
+    /// The MD5 of a source file of the unit that has an address.
+    pub(super) fn checksum(&self, address: u64, file: &str) -> gimli::Result<Option<[u8; 16]>> {
+        match self.context.find_dwarf_and_unit(address).skip_all_loads() {
+            Some(unit) => checksums::of_file(unit, file),
+            None => Ok(None),
+        }
     }
 
     /// What is known about an address; empty if nothing, or if `split` lacks a unit.
