@@ -130,7 +130,10 @@ impl Prepared {
 
     /// Looks for registered code by these descriptors of GDB's JIT interface (process addresses).
     pub fn follow_jit(&mut self, descriptors: &[u64]) {
-        self.jit = Lists::read(&self.memory, descriptors);
+        // The lists are read as 64-bit little-endian programs have them.
+        if self.facts.arch.pointer_size() == 8 && !self.facts.arch.is_big_endian() {
+            self.jit = Lists::read(&self.memory, descriptors);
+        }
     }
 
     /// Copies registers and stacks in the way that was asked for, or in the best one that is allowed.
