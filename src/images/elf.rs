@@ -89,6 +89,8 @@ pub(super) const PT_LOAD: u32 = 1;
 pub(super) const PT_DYNAMIC: u32 = 2;
 pub(super) const PT_NOTE: u32 = 4;
 pub(super) const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
+/// The table of functions of 32-bit ARM code.
+pub(super) const PT_ARM_EXIDX: u32 = 0x7000_0001;
 pub(super) const PF_X: u32 = 1;
 pub(super) const PF_W: u32 = 2;
 pub(super) const SHT_SYMTAB: u32 = 2;

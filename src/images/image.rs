@@ -11,7 +11,7 @@ use threaddump_dwarf::symbols::{DebugInfo, DebugInfoError, Function, SymbolTable
 use threaddump_dwarf::{EhSections, gimli};
 
 use super::Slice;
-use super::elf::{Layout, PF_X};
+use super::elf::{Layout, PF_X, PT_ARM_EXIDX};
 use super::find::{Finder, Opened};
 use super::links::AltLink;
 use super::sections::Contents;
@@ -157,6 +157,19 @@ impl<'s> Image<'s> {
     /// holds the table.
     pub fn eh_sections(&self) -> Option<EhSections<Slice<'s>>> {
         self.eh_sections.get_or_init(|| self.contents.as_ref()?.eh_sections()).clone()
+    }
+
+    /// `.ARM.exidx` with the file address of its first byte, in 32-bit ARM code.
+    pub fn arm_exidx(&self) -> Option<(&'s [u8], u64)> {
+        let elf = &self.contents.as_ref()?.elf;
+        let mut segments = elf.segments.iter().filter(|_| elf.arch == Arch::Arm);
+        let table = segments.find(|segment| segment.kind == PT_ARM_EXIDX)?;
+        Some((elf.exactly_at(table.address, table.memory_size)?, table.address))
+    }
+
+    /// The bytes from a file address to the end of their segment.
+    pub fn at_file_address(&self, address: u64) -> Option<&'s [u8]> {
+        Some(self.contents.as_ref()?.elf.at_address(address)?.0)
     }
 
     /// `.debug_frame` of the file, else of the debug file or of `.gnu_debugdata`.
