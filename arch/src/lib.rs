@@ -113,6 +113,23 @@ pub enum EntryState {
     Unknown,
 }
 
+/// Where a core file's note about a thread (`struct elf_prstatus`) has what; all in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CoreLayout {
+    /// The signal that was being delivered, 2 bytes.
+    pub signal: usize,
+    /// The thread id, 4 bytes.
+    pub tid: usize,
+    /// Processor time spent in the program, seconds and microseconds of a word each.
+    pub user_time: usize,
+    /// Processor time spent in the kernel.
+    pub system_time: usize,
+    /// What [`Arch::registers_from_prstatus`] wants.
+    pub registers: usize,
+    /// Size of that.
+    pub registers_size: usize,
+}
+
 /// The interrupted registers and the place of the frame the kernel pushed for a signal handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignalFrame {
@@ -278,6 +295,23 @@ impl Arch {
         let added = facts.registers(self, set, bytes);
         for (id, _, value) in added.iter().flat_map(Registers::iter) {
             registers.set(id, value);
+        }
+    }
+
+    /// The form of a core file's notes about threads.
+    pub const fn core_layout(self) -> CoreLayout {
+        // `struct elf_prstatus` (`include/linux/elfcore.h`): signal information of three numbers, the signal,
+        // two masks of a word, four ids, four times of two words, the registers.
+        let word = self.pointer_size() as usize;
+        let ids = 16 + 2 * word;
+        let times = ids + 16;
+        CoreLayout {
+            signal: 12,
+            tid: ids,
+            user_time: times,
+            system_time: times + 2 * word,
+            registers: times + 8 * word,
+            registers_size: self.prstatus_size(),
         }
     }
 

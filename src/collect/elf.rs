@@ -2,7 +2,10 @@
 use threaddump_arch::Arch;
 
 const PT_LOAD: u32 = 1;
+const PT_DYNAMIC: u32 = 2;
 const PT_NOTE: u32 = 4;
+const PT_PHDR: u32 = 6;
+const PF_X: u32 = 1;
 const NT_GNU_BUILD_ID: u32 = 3;
 const EM_X86_64: u16 = 62;
 
@@ -33,6 +36,7 @@ pub(super) struct Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
     kind: u32,
+    flags: u32,
     /// File offset.
     offset: u64,
     /// File address.
@@ -119,9 +123,19 @@ impl Header {
 /// The program headers. `read` copies from a file offset until the buffer is full or there is no more,
 /// and gives the number of bytes.
 pub(super) fn segments(header: &Header, read: &dyn Fn(u64, &mut [u8]) -> usize) -> Vec<Segment> {
+    segments_of(header, header.segments_offset, header.segments.into(), read)
+}
+
+/// So many program headers of a 64-bit little-endian program at a place that `read` knows.
+pub(super) fn segments_at(at: u64, count: u64, read: &dyn Fn(u64, &mut [u8]) -> usize) -> Vec<Segment> {
+    let header = Header { class_64: true, big_endian: false, machine: 0, segments_offset: 0, segments: 0 };
+    segments_of(&header, at, count, read)
+}
+
+fn segments_of(header: &Header, at: u64, count: u64, read: &dyn Fn(u64, &mut [u8]) -> usize) -> Vec<Segment> {
     let size = segment_size(header.class_64);
-    let mut bytes = vec![0; usize::from(header.segments) * size];
-    let length = read(header.segments_offset, &mut bytes).min(bytes.len());
+    let mut bytes = vec![0; count.min(MAX_SEGMENTS.into()) as usize * size];
+    let length = read(at, &mut bytes).min(bytes.len());
     bytes[..length].chunks_exact(size).filter_map(|bytes| parse_segment(header, bytes)).collect()
 }
 
@@ -134,6 +148,7 @@ fn parse_segment(header: &Header, bytes: &[u8]) -> Option<Segment> {
     };
     Some(Segment {
         kind,
+        flags: u32::try_from(numbers.at(if header.class_64 { 4 } else { 24 }, 4)?).ok()?,
         offset: field(8, 4)?,
         address: field(16, 8)?,
         file_size: field(32, 16)?,
@@ -159,14 +174,34 @@ pub(super) fn load_range(segments: &[Segment], first_byte: u64) -> Option<(u64, 
 /// Whether a loader puts this part of the file there: the same file may be mapped again nearby as data,
 /// by a debugger or a profiler.
 pub(super) fn is_loaded_at(segments: &[Segment], bias: u64, start: u64, offset: u64) -> bool {
+    loaded_at(segments, bias, start, offset).is_some()
+}
+
+/// Whether a loader makes this part of the file executable.
+pub(super) fn is_code_at(segments: &[Segment], bias: u64, start: u64, offset: u64) -> bool {
+    loaded_at(segments, bias, start, offset).is_some_and(|segment| segment.flags & PF_X != 0)
+}
+
+fn loaded_at(segments: &[Segment], bias: u64, start: u64, offset: u64) -> Option<&Segment> {
     let distance = start.wrapping_sub(bias).wrapping_sub(offset);
     let mut loads = segments.iter().filter(|segment| segment.kind == PT_LOAD);
-    loads.any(|segment| {
+    loads.find(|segment| {
         // Whole pages are mapped: those of the kernel, which the linker knew.
         let page = if (4096..=0x1_0000).contains(&segment.align) { segment.align } else { 4096 };
         let inside = segment.offset & !(page - 1)..segment.offset.saturating_add(segment.file_size);
         inside.contains(&offset) && segment.address.wrapping_sub(segment.offset) == distance
     })
+}
+
+/// The file address of the program headers themselves.
+pub(super) fn headers_address(segments: &[Segment]) -> Option<u64> {
+    segments.iter().find(|segment| segment.kind == PT_PHDR).map(|segment| segment.address)
+}
+
+/// File address and size of what the dynamic linker reads.
+pub(super) fn dynamic(segments: &[Segment]) -> Option<(u64, u64)> {
+    let segment = segments.iter().find(|segment| segment.kind == PT_DYNAMIC)?;
+    Some((segment.address, segment.memory_size))
 }
 
 /// The build ID among the notes. `read` copies the contents of the segment given (file offset and file
@@ -245,6 +280,7 @@ mod tests {
     fn a_second_mapping_of_a_file_is_not_taken_for_the_loaded_one() {
         let load = |offset, address| Segment {
             kind: PT_LOAD,
+            flags: PF_X,
             offset,
             address,
             file_size: 0x1000,

@@ -1,6 +1,7 @@
 //! One module with its file.
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -11,6 +12,7 @@ use threaddump_dwarf::symbols::{DebugInfo, DebugInfoError, Function, SymbolTable
 use threaddump_dwarf::{EhSections, gimli};
 
 use super::Slice;
+use super::batch::Need;
 use super::elf::{Layout, PF_X, PT_ARM_EXIDX};
 use super::find::{Finder, Opened};
 use super::links::AltLink;
@@ -62,7 +64,8 @@ impl<'s> Image<'s> {
             None => (None, None),
         };
         let generated = matches!(module.image, ModuleImage::Generated(_));
-        let own_id = || contents.as_ref().and_then(|contents| notes::build_id(&contents.elf));
+        let own = contents.as_ref().filter(|_| !generated);
+        let own_id = || own.and_then(|contents| notes::build_id(&contents.elf));
         Image {
             path: module.path.clone(),
             build_id: module.build_id.clone().or_else(|| own_id().map(<[u8]>::to_vec)),
@@ -77,7 +80,7 @@ impl<'s> Image<'s> {
             debug: if generated { OnceCell::from(None) } else { OnceCell::new() },
             shared_debug: if generated { OnceCell::from(None) } else { OnceCell::new() },
             split: SplitSearch::default(),
-            mini: OnceCell::new(),
+            mini: if generated { OnceCell::from(None) } else { OnceCell::new() },
             merged: OnceCell::new(),
             refused: RefCell::default(),
             plt_work: Cell::new(plt::WORK),
@@ -229,12 +232,18 @@ impl<'s> Image<'s> {
     }
 
     /// The DWARF of the file, else of its debug file. `None` if there is none.
-    pub fn debug_info(&self) -> Option<Result<DebugInfo<'s>, DebugInfoError>> {
+    pub fn debug_info(&self) -> Option<DebugInfo<'s>> {
         let holder = self.holder_of(".debug_info")?;
-        let shared = self.shared_debug(holder);
-        let mut from_shared = shared.map(|shared| |name| shared.contents.debug(name));
-        let from_shared = from_shared.as_mut().map(|section| section as &mut dyn FnMut(_) -> _);
-        Some(DebugInfo::in_order(holder.elf.order(), |name| holder.debug(name), from_shared))
+        let shared = self.shared_debug(holder).map(|shared| shared.contents.supply());
+        Some(DebugInfo::open(holder.supply(), shared).in_order(holder.elf.order()))
+    }
+
+    /// What is to be inflated before names are looked up in [`Image::debug_info`], of which only `parts`
+    /// (ranges of `.debug_info`) are read; all of it if that is `None`.
+    pub fn needs(&self, parts: Option<Vec<Range<u64>>>) -> Vec<Need<'s>> {
+        let Some(holder) = self.holder_of(".debug_info") else { return Vec::new() };
+        let shared = self.shared_debug(holder).map(|shared| Need::all_of(&shared.contents, None));
+        Need::all_of(holder, parts).into_iter().chain(shared.into_iter().flatten()).collect()
     }
 
     /// The file that `holder`, which has the DWARF, shares with others.
@@ -251,6 +260,9 @@ impl<'s> Image<'s> {
     ///
     /// As [`DebugInfo::at`].
     pub fn look_up(&self, info: &mut DebugInfo<'s>, address: u64) -> Result<Function, DebugInfoError> {
+        if self.generated {
+            return info.at(address);
+        }
         let debug_file = self.debug.get().and_then(Option::as_ref).map(|(_, path)| path.as_path());
         let places = Places { object: Path::new(OsStr::from_bytes(&self.path)), debug_file };
         self.split.look_up(info, address, &self.finder, places)
@@ -278,7 +290,7 @@ impl<'s> Image<'s> {
 
     /// The build ID of a file that is not here and would tell more: see [`super::Images::lacking`].
     pub(super) fn lacking(&self, lines: bool) -> Option<Vec<u8>> {
-        let own = self.contents.as_ref()?;
+        let own = self.contents.as_ref().filter(|_| !self.generated)?;
         let Some(holder) = self.holder_of(".debug_info") else {
             let named = || {
                 own.symtab().is_some()
@@ -300,7 +312,7 @@ impl<'s> Image<'s> {
             self.shared_debug = OnceCell::new();
             return !had && self.debug_frame().is_some();
         }
-        if self.shared_debug.get().is_some_and(Option::is_none) {
+        if self.shared_debug.get().is_some_and(Option::is_none) && !self.generated {
             self.shared_debug = OnceCell::new();
         }
         false

@@ -2,7 +2,9 @@
 use std::cell::Cell;
 
 use threaddump_arch::Arch;
+use threaddump_dwarf::symbols::{DebugInfo, UnitJob};
 
+use super::batch::{Need, inflate};
 use super::elf::{Elf, Layout};
 use super::sections::Contents;
 use super::store::Store;
@@ -41,10 +43,10 @@ fn one<'s>(bytes: &'s [u8], layout: Layout, arch: Arch, address: u64, store: &'s
     for table in contents.symtab().into_iter().chain(contents.dynsym(bias)) {
         count(table.resolve(&[0, address, u64::MAX]).into_iter().flatten().count());
     }
-    if let Ok(mut info) =
-        threaddump_dwarf::symbols::DebugInfo::in_order(order, |name| contents.debug(name), None)
-    {
-        count(info.at(address).map_or(0, |function| function.frames.len()));
-    }
+    let mut info = DebugInfo::open(contents.supply(), None).in_order(order);
+    inflate(Need::all_of(&contents, info.parts(&[address])));
+    let answers = info.jobs(&[address]).into_iter().map(UnitJob::run).collect();
+    info.accept(answers);
+    count(info.at(address).map_or(0, |function| function.frames.len()));
     found.get()
 }
