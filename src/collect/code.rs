@@ -1,6 +1,6 @@
 //! Code that is in no file (made by a JIT compiler): the bytes around every address on a stack that
 //! points into it, so that a return address can be told from other values later.
-use threaddump_arch::Registers;
+use threaddump_arch::{Arch, Registers};
 
 use super::memory::ReadMemory;
 use crate::snapshot::{Mapping, MemoryPiece, Module, ThreadSnapshot};
@@ -31,7 +31,8 @@ impl Pointers {
         let mut full = MAX_POINTERS;
         for thread in threads.iter().filter(|_| !ranges.is_empty()) {
             let registers = thread.registers.iter().flat_map(Registers::iter).map(|(_, _, value)| value);
-            let words = thread.stacks.iter().flat_map(aligned_words);
+            let Some(arch) = thread.registers.as_ref().map(Registers::arch) else { continue };
+            let words = thread.stacks.iter().flat_map(|piece| aligned_words(arch, piece));
             for word in registers.chain(words).filter(|&word| range_of(&ranges, word).is_some()) {
                 addresses.push(word);
                 if addresses.len() >= full {
@@ -105,10 +106,11 @@ fn range_of(ranges: &[(u64, u64)], address: u64) -> Option<(u64, u64)> {
     ranges[..after].last().copied().filter(|&(_, end)| address <= end)
 }
 
-fn aligned_words(piece: &MemoryPiece) -> impl Iterator<Item = u64> + '_ {
-    let skip = (piece.start.wrapping_neg() & 7) as usize;
-    let words = piece.bytes.get(skip..).unwrap_or_default().chunks_exact(8);
-    words.filter_map(|bytes| bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)))
+fn aligned_words(arch: Arch, piece: &MemoryPiece) -> impl Iterator<Item = u64> + '_ {
+    let size = usize::from(arch.pointer_size());
+    let skip = (piece.start.wrapping_neg() & (size as u64 - 1)) as usize;
+    let words = piece.bytes.get(skip..).unwrap_or_default().chunks_exact(size);
+    words.map(move |bytes| arch.number(bytes))
 }
 
 /// The surroundings of sorted addresses within their ranges, neighbours merged, up to the limit.
@@ -171,8 +173,8 @@ mod tests {
     fn words_are_taken_at_aligned_addresses() {
         let piece =
             MemoryPiece { start: 0x1004, bytes: [vec![0xff; 4], vec![1, 0, 0, 0, 0, 0, 0, 0, 9]].concat() };
-        assert_eq!(aligned_words(&piece).collect::<Vec<_>>(), [1]);
+        assert_eq!(aligned_words(Arch::X86_64, &piece).collect::<Vec<_>>(), [1]);
         let short = MemoryPiece { start: 0x1001, bytes: vec![0; 3] };
-        assert_eq!(aligned_words(&short).count(), 0);
+        assert_eq!(aligned_words(Arch::X86_64, &short).count(), 0);
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn code(size: u64, arch: Arch, read: impl Fn(u64, &mut [u8]) -> bool)
 /// The table of section headers.
 fn sections(header: &[u8], size: u64, arch: Arch, read: impl Fn(u64, &mut [u8]) -> bool) -> Option<Vec<u8>> {
     let parsed = parse_header(header)?;
-    if Arch::from_elf(parsed.machine, parsed.class_64) != Some(arch) {
+    if parsed.arch() != Some(arch) || arch.pointer_size() != 8 || arch.is_big_endian() {
         return None;
     }
     let half = |at| array(header, at).map(|bytes| usize::from(u16::from_le_bytes(bytes)));

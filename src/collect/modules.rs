@@ -111,7 +111,7 @@ impl<'a> Finder<'a> {
         };
         let mut bytes = [0; elf::HEADER_SIZE];
         let length = in_memory(0, &mut bytes);
-        let header = elf::parse_header(&bytes[..length]).filter(|header| header.class_64)?;
+        let header = elf::parse_header(&bytes[..length])?;
         let segments = elf::segments(&header, &in_memory);
         let (bias, start, end) = elf::load_range(&segments, mapping.start)?;
         let first = mappings[..index].partition_point(|other| other.end <= start);

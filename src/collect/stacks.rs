@@ -209,7 +209,15 @@ impl<'a> StackCopier<'a> {
 }
 
 fn thread_pointer(arch: Arch, registers: &Registers) -> Option<u64> {
-    let (id, _) = arch.iter().find(|(_, info)| info.name == "fs_base")?;
+    let name = match arch {
+        Arch::X86_64 => "fs_base",
+        Arch::Riscv64 => "tp",
+        Arch::Ppc64le => "r13",
+        Arch::Loongarch64 => "r2",
+        // It is in a register that the general set does not have.
+        _ => return None,
+    };
+    let (id, _) = arch.iter().find(|(_, info)| info.name == name)?;
     registers.get(id)
 }
 

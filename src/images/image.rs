@@ -6,14 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use gimli::{EndianSlice, LittleEndian};
+use gimli::EndianSlice;
 use threaddump_arch::Arch;
 use threaddump_dwarf::symbols::{DebugInfo, DebugInfoError, Function, SymbolTable};
 use threaddump_dwarf::{EhSections, gimli};
 
 use super::Slice;
 use super::batch::Need;
-use super::elf::{Layout, PF_X};
+use super::elf::{Layout, PF_X, PT_ARM_EXIDX};
 use super::find::{Finder, Opened};
 use super::links::AltLink;
 use super::sections::Contents;
@@ -162,11 +162,24 @@ impl<'s> Image<'s> {
         self.eh_sections.get_or_init(|| self.contents.as_ref()?.eh_sections()).clone()
     }
 
+    /// `.ARM.exidx` with the file address of its first byte, in 32-bit ARM code.
+    pub fn arm_exidx(&self) -> Option<(&'s [u8], u64)> {
+        let elf = &self.contents.as_ref()?.elf;
+        let mut segments = elf.segments.iter().filter(|_| elf.arch == Arch::Arm);
+        let table = segments.find(|segment| segment.kind == PT_ARM_EXIDX)?;
+        Some((elf.exactly_at(table.address, table.memory_size)?, table.address))
+    }
+
+    /// The bytes from a file address to the end of their segment.
+    pub fn at_file_address(&self, address: u64) -> Option<&'s [u8]> {
+        Some(self.contents.as_ref()?.elf.at_address(address)?.0)
+    }
+
     /// `.debug_frame` of the file, else of the debug file or of `.gnu_debugdata`.
     pub fn debug_frame(&self) -> Option<Slice<'s>> {
         let holder = self.holder_of(".debug_frame").or_else(|| self.mini())?;
         let bytes = holder.debug(".debug_frame");
-        (!bytes.is_empty()).then(|| EndianSlice::new(bytes, LittleEndian))
+        (!bytes.is_empty()).then(|| EndianSlice::new(bytes, holder.elf.order()))
     }
 
     /// Whether the Go linker made it: it has Go's own table of functions.
@@ -222,7 +235,7 @@ impl<'s> Image<'s> {
     pub fn debug_info(&self) -> Option<DebugInfo<'s>> {
         let holder = self.holder_of(".debug_info")?;
         let shared = self.shared_debug(holder).map(|shared| shared.contents.supply());
-        Some(DebugInfo::open(holder.supply(), shared))
+        Some(DebugInfo::open(holder.supply(), shared).in_order(holder.elf.order()))
     }
 
     /// What is to be inflated before names are looked up in [`Image::debug_info`], of which only `parts`

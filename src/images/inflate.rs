@@ -4,10 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use flate2::{Decompress, FlushDecompress, Status};
 
+use super::elf::Elf;
+
 /// deflate cannot do better than 1032 to 1; a size beyond this is a lie in either format.
 const MAX_RATIO: u64 = 1032;
-/// Size of `Elf64_Chdr`, in bytes.
+/// Size of `Elf64_Chdr` and of `Elf32_Chdr`, in bytes.
 const HEADER: usize = 24;
+const HEADER_32: usize = 12;
 /// Bytes that are inflated at a time where only parts are kept.
 const PIECE: usize = 128 << 10;
 const ELFCOMPRESS_ZLIB: u32 = 1;
@@ -30,14 +33,15 @@ enum Format {
 
 impl<'s> Compressed<'s> {
     /// Contents of a section with `SHF_COMPRESSED`.
-    pub(super) fn with_header(contents: &'s [u8]) -> Option<Compressed<'s>> {
-        let (header, data) = contents.split_at_checked(HEADER)?;
-        let format = match u32::from_le_bytes(header[..4].try_into().ok()?) {
+    pub(super) fn with_header(elf: &Elf<'s>, contents: &'s [u8]) -> Option<Compressed<'s>> {
+        let (header, place, word) = if elf.is_wide() { (HEADER, 8, 8) } else { (HEADER_32, 4, 4) };
+        let (header, data) = contents.split_at_checked(header)?;
+        let format = match u32::try_from(elf.number(header, 0, 4)?).ok()? {
             ELFCOMPRESS_ZLIB => Format::Zlib,
             ELFCOMPRESS_ZSTD => Format::Zstd,
             _ => return None,
         };
-        let size = u64::from_le_bytes(header[8..16].try_into().ok()?);
+        let size = elf.number(header, place, word)?;
         Some(Compressed { format, data, size })
     }
 
@@ -143,7 +147,16 @@ fn zstd(data: &[u8], inflated: &mut [u8]) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
+    use threaddump_arch::Arch;
+
+    use super::super::elf::Layout;
     use super::*;
+
+    /// A file of class 64; its headers do not matter.
+    fn elf() -> Elf<'static> {
+        let (bytes, layout, arch) = (&[][..], Layout::File, Arch::X86_64);
+        Elf { bytes, layout, arch, fixed: false, entry: 0, segments: Vec::new(), sections: Vec::new() }
+    }
 
     fn zlib(data: &[u8]) -> Vec<u8> {
         let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
@@ -168,7 +181,7 @@ mod tests {
             (0..1_000_000_u32).map(|number| (number.wrapping_mul(number) >> 7) as u8).collect();
         let data = zlib(&text);
         let section = with_header(1, text.len() as u64, &data);
-        let compressed = Compressed::with_header(&section).unwrap();
+        let compressed = Compressed::with_header(&elf(), &section).unwrap();
         let wanted = [0..0, 0..1, 5..400_000, 399_000..400_001, 999_999..1_000_000];
         for ((start, bytes), part) in compressed.inflate_parts(&wanted).unwrap().into_iter().zip(wanted) {
             assert_eq!(
@@ -181,9 +194,9 @@ mod tests {
             compressed.inflate_parts(&part(5, 1_000_001)).unwrap_err().contains("ends after 1000000 bytes")
         );
         let cut = with_header(1, text.len() as u64, &data[..data.len() / 2]);
-        assert!(Compressed::with_header(&cut).unwrap().inflate_parts(&part(0, 1_000_000)).is_err());
+        assert!(Compressed::with_header(&elf(), &cut).unwrap().inflate_parts(&part(0, 1_000_000)).is_err());
         let broken = with_header(1, text.len() as u64, &[0x78, 0x9c, 0xff, 0xff, 1, 2, 3]);
-        assert!(Compressed::with_header(&broken).unwrap().inflate_parts(&part(0, 10)).is_err());
+        assert!(Compressed::with_header(&elf(), &broken).unwrap().inflate_parts(&part(0, 10)).is_err());
     }
 
     #[test]
@@ -191,7 +204,7 @@ mod tests {
         let text = b"debug information ".repeat(50);
         let data = zlib(&text);
         let new = with_header(1, text.len() as u64, &data);
-        assert_eq!(Compressed::with_header(&new).unwrap().inflate().unwrap(), text);
+        assert_eq!(Compressed::with_header(&elf(), &new).unwrap().inflate().unwrap(), text);
         let mut old = b"ZLIB".to_vec();
         old.extend_from_slice(&(text.len() as u64).to_be_bytes());
         old.extend_from_slice(&data);
@@ -199,34 +212,53 @@ mod tests {
     }
 
     #[test]
+    fn headers_of_32_bits_and_of_the_other_byte_order_are_read() {
+        let text = b"debug information ".repeat(50);
+        let data = zlib(&text);
+        let header = |words: [u32; 3]| words.map(u32::to_le_bytes).concat();
+        let narrow = [header([1, text.len() as u32, 1]), data.clone()].concat();
+        let elf_32 = Elf { arch: Arch::I386, ..elf() };
+        assert_eq!(Compressed::with_header(&elf_32, &narrow).unwrap().inflate().unwrap(), text);
+        let words = [1_u32, 0, 0, text.len() as u32, 0, 1].map(u32::to_be_bytes).concat();
+        let big = [words, data].concat();
+        let elf_big = Elf { arch: Arch::S390x, ..elf() };
+        assert_eq!(Compressed::with_header(&elf_big, &big).unwrap().inflate().unwrap(), text);
+    }
+
+    #[test]
     fn zstd_inflates() {
         // A frame with one raw block: magic, descriptor (single segment, 1-byte size), 5, block.
         let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 5, 0x29, 0, 0, b'h', b'e', b'l', b'l', b'o'];
         let section = with_header(2, 5, &frame);
-        assert_eq!(Compressed::with_header(&section).unwrap().inflate().unwrap(), b"hello");
+        assert_eq!(Compressed::with_header(&elf(), &section).unwrap().inflate().unwrap(), b"hello");
     }
 
     #[test]
     fn impossible_sizes_allocate_nothing() {
         let data = zlib(b"short");
         for size in [u64::MAX, 1 << 40, 1 << 20] {
-            assert!(Compressed::with_header(&with_header(1, size, &data)).unwrap().check(u64::MAX).is_err());
+            assert!(
+                Compressed::with_header(&elf(), &with_header(1, size, &data))
+                    .unwrap()
+                    .check(u64::MAX)
+                    .is_err()
+            );
         }
         let right = with_header(1, 5, &data);
-        let error = Compressed::with_header(&right).unwrap().check(4).unwrap_err();
+        let error = Compressed::with_header(&elf(), &right).unwrap().check(4).unwrap_err();
         assert_eq!(error, "5 bytes are more than the 4 that sections like it may take");
-        assert!(Compressed::with_header(&with_header(1, 6, &data)).unwrap().inflate().is_err());
-        assert!(Compressed::with_header(&with_header(1, 4, &data)).unwrap().inflate().is_err());
+        assert!(Compressed::with_header(&elf(), &with_header(1, 6, &data)).unwrap().inflate().is_err());
+        assert!(Compressed::with_header(&elf(), &with_header(1, 4, &data)).unwrap().inflate().is_err());
     }
 
     #[test]
     fn broken_data_is_an_error() {
         for kind in [1, 2] {
             let section = with_header(kind, 100, &[0x5a; 40]);
-            assert!(Compressed::with_header(&section).unwrap().inflate().is_err());
+            assert!(Compressed::with_header(&elf(), &section).unwrap().inflate().is_err());
         }
-        assert_eq!(Compressed::with_header(&with_header(9, 1, b"x")), None);
-        assert_eq!(Compressed::with_header(b"short"), None);
+        assert_eq!(Compressed::with_header(&elf(), &with_header(9, 1, b"x")), None);
+        assert_eq!(Compressed::with_header(&elf(), b"short"), None);
         assert_eq!(Compressed::with_magic(b"ZLIB"), None);
     }
 }

@@ -15,17 +15,20 @@ use super::{generated, named, notes};
 pub fn inspect(bytes: &[u8], address: u64) -> usize {
     let store = Store::new();
     let bytes = store.keep_bytes(bytes.to_vec());
-    [Layout::File, Layout::Memory].iter().map(|&layout| one(bytes, layout, address, &store)).sum()
+    let layouts = [Layout::File, Layout::Memory];
+    let kinds = Arch::ALL.into_iter().flat_map(|arch| layouts.map(|layout| (arch, layout)));
+    kinds.map(|(arch, layout)| one(bytes, layout, arch, address, &store)).sum()
 }
 
 /// The same with an object that a JIT compiler registered.
 pub fn inspect_generated(bytes: &[u8], address: u64) -> usize {
     let store = Store::new();
-    one(store.keep_bytes(generated::link(bytes)), Layout::File, address, &store)
+    one(store.keep_bytes(generated::link(bytes)), Layout::File, Arch::X86_64, address, &store)
 }
 
-fn one<'s>(bytes: &'s [u8], layout: Layout, address: u64, store: &'s Store) -> usize {
-    let Ok(elf) = Elf::parse(bytes, layout, Arch::X86_64) else { return 0 };
+fn one<'s>(bytes: &'s [u8], layout: Layout, arch: Arch, address: u64, store: &'s Store) -> usize {
+    let Ok(elf) = Elf::parse(bytes, layout, arch) else { return 0 };
+    let order = elf.order();
     let found = Cell::new(0_usize);
     let count = |amount: usize| found.set(found.get().saturating_add(amount));
     count(notes::build_id(&elf).map_or(0, <[u8]>::len));
@@ -40,7 +43,7 @@ fn one<'s>(bytes: &'s [u8], layout: Layout, address: u64, store: &'s Store) -> u
     for table in contents.symtab().into_iter().chain(contents.dynsym(bias)) {
         count(table.resolve(&[0, address, u64::MAX]).into_iter().flatten().count());
     }
-    let mut info = DebugInfo::open(contents.supply(), None);
+    let mut info = DebugInfo::open(contents.supply(), None).in_order(order);
     inflate(Need::all_of(&contents, info.parts(&[address])));
     let answers = info.jobs(&[address]).into_iter().map(UnitJob::run).collect();
     info.accept(answers);

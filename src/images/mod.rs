@@ -40,7 +40,7 @@ use crate::snapshot::{Module, ModuleImage, Problem, Snapshot};
 use find::Finder;
 
 /// Bytes of a section.
-pub type Slice<'s> = gimli::EndianSlice<'s, gimli::LittleEndian>;
+pub type Slice<'s> = gimli::EndianSlice<'s, gimli::RunTimeEndian>;
 
 /// GDB's name for the head of the list of registered code.
 const JIT_DESCRIPTOR: &[u8] = b"__jit_debug_descriptor";

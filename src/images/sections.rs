@@ -3,7 +3,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use gimli::{BaseAddresses, EhFrameHdr, EndianSlice, LittleEndian, Pointer};
+use gimli::{BaseAddresses, EhFrameHdr, EndianSlice, Pointer};
 use threaddump_dwarf::symbols::{Code, Supply, SymbolTable};
 use threaddump_dwarf::{EhSections, gimli};
 
@@ -128,7 +128,8 @@ impl<'s> Contents<'s> {
         if section.flags & SHF_COMPRESSED == 0 && !is_old {
             return None;
         }
-        let compressed = if is_old { Compressed::with_magic(bytes) } else { Compressed::with_header(bytes) };
+        let compressed =
+            if is_old { Compressed::with_magic(bytes) } else { Compressed::with_header(&self.elf, bytes) };
         Some(compressed.map(|compressed| Packed { compressed, length: bytes.len() }))
     }
 
@@ -168,7 +169,7 @@ impl<'s> Contents<'s> {
     pub(super) fn dynsym(&self, bias: u64) -> Option<SymbolTable<'s>> {
         self.table(SHT_DYNSYM).or_else(|| {
             let (symbols, strings) = dynamic::symbols(&self.elf, bias)?;
-            Some(SymbolTable::new(symbols, &[], strings, self.code_ranges()))
+            Some(SymbolTable::of_arch(self.elf.arch, symbols, &[], strings, self.code_ranges()))
         })
     }
 
@@ -191,7 +192,8 @@ impl<'s> Contents<'s> {
         let strings = self.elf.contents(sections.get(section.link as usize)?)?;
         let belongs = |other: &&Section<'s>| other.kind == SHT_SYMTAB_SHNDX && other.link as usize == index;
         let extended = sections.iter().find(belongs).and_then(|other| self.elf.contents(other));
-        let table = SymbolTable::new(symbols, extended.unwrap_or(&[]), strings, self.code_ranges());
+        let extended = extended.unwrap_or(&[]);
+        let table = SymbolTable::of_arch(self.elf.arch, symbols, extended, strings, self.code_ranges());
         (!table.is_empty()).then_some(table)
     }
 
@@ -221,7 +223,7 @@ impl<'s> Contents<'s> {
 
     /// `.eh_frame` and its search table.
     pub(super) fn eh_sections(&self) -> Option<EhSections<Slice<'s>>> {
-        let slice = |bytes| EndianSlice::new(bytes, LittleEndian);
+        let slice = |bytes| EndianSlice::new(bytes, self.elf.order());
         let address_of = |name: &[u8]| self.elf.section(name).map(|section| section.address);
         let loaded = |name: &[u8]| {
             let section = self.elf.section(name).filter(|section| section.flags & SHF_COMPRESSED == 0)?;
@@ -257,7 +259,8 @@ impl<'s> Contents<'s> {
         let mut bases = BaseAddresses::default().set_eh_frame_hdr(address);
         bases = text.into_iter().fold(bases, BaseAddresses::set_text);
         bases = got.into_iter().fold(bases, BaseAddresses::set_got);
-        let header = EhFrameHdr::new(bytes, LittleEndian).parse(&bases, 8).ok()?;
+        let header = EhFrameHdr::new(bytes, self.elf.order());
+        let header = header.parse(&bases, self.elf.arch.pointer_size()).ok()?;
         let Pointer::Direct(start) = header.eh_frame_ptr() else { return None };
         Some((self.elf.at_address(start)?.0, start))
     }

@@ -3,7 +3,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use syscalls::x86_64::Sysno;
 use threaddump_arch::Arch;
 
 use super::escape::readable;
@@ -181,12 +180,23 @@ fn facts(thread: &ThreadSnapshot, arch: Arch, options: &ReportOptions) -> Thread
 }
 
 fn system_call(arch: Arch, call: &Syscall) -> ReportSyscall {
-    let number = usize::try_from(call.number).ok();
-    let name = match arch {
-        Arch::X86_64 => number.and_then(Sysno::new).map(|known| known.name()),
-        _ => None,
-    };
+    let name = usize::try_from(call.number).ok().and_then(|number| call_name(arch, number));
     ReportSyscall { number: call.number, name, args: call.args.map(Hex) }
+}
+
+fn call_name(arch: Arch, number: usize) -> Option<&'static str> {
+    use syscalls::{aarch64, arm, loongarch64, powerpc64, riscv64, s390x, x86, x86_64};
+    match arch {
+        Arch::X86_64 => x86_64::Sysno::new(number).map(|known| known.name()),
+        Arch::I386 => x86::Sysno::new(number).map(|known| known.name()),
+        Arch::Aarch64 => aarch64::Sysno::new(number).map(|known| known.name()),
+        Arch::Arm => arm::Sysno::new(number).map(|known| known.name()),
+        Arch::Riscv64 => riscv64::Sysno::new(number).map(|known| known.name()),
+        Arch::Ppc64le => powerpc64::Sysno::new(number).map(|known| known.name()),
+        Arch::S390x => s390x::Sysno::new(number).map(|known| known.name()),
+        Arch::Loongarch64 => loongarch64::Sysno::new(number).map(|known| known.name()),
+        _ => None,
+    }
 }
 
 type ModuleTexts = (Text, Option<Text>);

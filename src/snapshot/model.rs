@@ -326,10 +326,8 @@ mod arch_name {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arch, D::Error> {
         let name = String::deserialize(deserializer)?;
-        match name.as_str() {
-            "x86_64" => Ok(Arch::X86_64),
-            _ => Err(D::Error::custom(format!("unknown architecture {name:?}"))),
-        }
+        let arch = Arch::from_name(&name);
+        arch.ok_or_else(|| D::Error::custom(format!("unknown architecture {name:?}")))
     }
 }
 

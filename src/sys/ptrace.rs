@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use crate::ids::Tid;
 
 /// Register set of general registers (`include/uapi/linux/elf.h`).
-const NT_PRSTATUS: usize = 1;
+const NT_PRSTATUS: u32 = 1;
 
 /// Bytes that [`general_registers`] can give: more than any architecture has.
 pub const MAX_REGISTER_SET: usize = 1024;
@@ -127,9 +127,19 @@ pub fn origin(tid: Tid) -> nix::Result<Origin> {
 /// # Errors
 /// ESRCH (not stopped, or not traced by the calling thread).
 pub fn general_registers(tid: Tid, buffer: &mut [u8; MAX_REGISTER_SET]) -> io::Result<usize> {
+    register_set(tid, NT_PRSTATUS, buffer)
+}
+
+/// The register set with this note type (`NT_*`) of a stopped thread; the number of its bytes.
+///
+/// # Errors
+/// ESRCH (not stopped, or not traced by the calling thread), EINVAL and ENODEV (the processor has no such
+/// registers).
+pub fn register_set(tid: Tid, note: u32, buffer: &mut [u8; MAX_REGISTER_SET]) -> io::Result<usize> {
+    let note = note as usize;
     let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: `vector` is a valid iovec that outlives the call, and names `buffer`, which is ours alone
     // for as long; the kernel writes at most `iov_len` bytes there and the length into `vector`.
-    let result = unsafe { libc::ptrace(libc::PTRACE_GETREGSET, tid.0, NT_PRSTATUS, &raw mut vector) };
+    let result = unsafe { libc::ptrace(libc::PTRACE_GETREGSET, tid.0, note, &raw mut vector) };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(vector.iov_len.min(buffer.len())) }
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use threaddump_arch::Arch;
 use threaddump_dwarf::{
     CfiError, Context, DebugCfi, EhCfi, ExpressionRef, FdeIndex, FileAddress, LoadBias, Row, Section,
+    exidx_row,
 };
 
 use crate::images::{Image, Images, Slice};
@@ -160,9 +161,13 @@ impl<'i, 's> ModuleTables<'i, 's> {
         {
             return Ok(Some(row));
         }
+        let by_arm_table = || {
+            let (table, start) = self.image.arm_exidx()?;
+            exidx_row(table, start, address, |place| self.image.at_file_address(place))
+        };
         match damage {
             Some(error) => Err(error),
-            None => Ok(None),
+            None => Ok(by_arm_table()),
         }
     }
 }

@@ -8,6 +8,9 @@ use std::process::Command;
 
 use super::{Stop, has_program, scratch};
 
+/// What 32-bit programs are started with, where the compiler can make them.
+const LIBC_32: &str = "/usr/lib32/crt1.o";
+
 /// One file of `tests/targets`.
 #[derive(Clone)]
 pub(crate) struct Source {
@@ -185,6 +188,7 @@ impl Target {
         for tool in words.chain(needs).map(str::trim) {
             let found = match tool.strip_prefix("rust:") {
                 Some(target) => has_rust_target(target),
+                None if tool == "-m32" => Path::new(LIBC_32).exists(),
                 None => has_program(tool),
             };
             if !found {
@@ -207,6 +211,7 @@ fn has_rust_target(name: &str) -> bool {
 
 fn package_of(tool: &str) -> &'static str {
     match tool {
+        "-m32" => " (Debian packages libc6-dev-i386 and lib32gcc-12-dev; not gcc-multilib)",
         "musl-gcc" => " (Debian package musl-tools)",
         "clang" | "clang++" => " (Debian package clang)",
         "ld.lld" => " (Debian package lld)",

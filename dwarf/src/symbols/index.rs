@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 
 use gimli::{
     Abbreviations, AttributeValue, DebugAbbrev, DebugAbbrevOffset, DebugAddrBase, DebugAranges,
-    DebugInfoOffset, DebugRngListsBase, Dwarf, DwarfFileType, RangeListsOffset, Reader, UnitHeader, UnitType,
+    DebugInfoOffset, DebugRngListsBase, Dwarf, DwarfFileType, RangeListsOffset, Reader, RunTimeEndian,
+    UnitHeader, UnitType,
 };
 
 use super::guarded::Guarded;
@@ -134,7 +135,8 @@ impl Seen {
         if self.0.as_ref().is_none_or(|(known, _)| *known != key) {
             let Some(mut bytes) = abbreviation(abbrev, key)? else { return Ok(None) };
             bytes.push(0);
-            let alone = DebugAbbrev::from(Guarded::new(&bytes)).abbreviations(DebugAbbrevOffset(0))?;
+            let alone = DebugAbbrev::from(Guarded::new(&bytes, RunTimeEndian::Little))
+                .abbreviations(DebugAbbrevOffset(0))?;
             self.0 = Some((key, alone));
         }
         let Some((_, abbreviations)) = &self.0 else { return Ok(None) };
@@ -146,7 +148,8 @@ impl Seen {
 /// a hundred or two, would take most of the time.
 fn abbreviation(section: &[u8], (place, code): (usize, u64)) -> gimli::Result<Option<Vec<u8>>> {
     let rest = section.get(place..).unwrap_or(&[]);
-    let mut reader = Guarded::new(rest);
+    // Single bytes and LEB128: the same in both orders.
+    let mut reader = Guarded::new(rest, RunTimeEndian::Little);
     loop {
         let start = rest.len() - reader.len();
         let found = reader.read_uleb128()?;

@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use gimli::{AbbreviationsCacheStrategy, Dwarf, SectionId};
+use gimli::{AbbreviationsCacheStrategy, Dwarf, EndianSlice, Reader, RunTimeEndian, Section, SectionId};
 
 use super::guarded::{Guarded, with_budget};
 use super::index::Ranges;
@@ -29,6 +29,7 @@ const READS_PER_BYTE: u64 = 2;
 /// unit's header and first entry is, and functions and lines of the units that were asked for.
 /// Addresses that are announced ([`DebugInfo::jobs`]) are looked up unit by unit, on any thread.
 pub struct DebugInfo<'s> {
+    pub(super) order: RunTimeEndian,
     pub(super) sections: Sections<'s>,
     /// Those of the file that several debug files share.
     shared: Option<Sections<'s>>,
@@ -125,10 +126,17 @@ impl<'s> DebugInfo<'s> {
         DebugInfo::open(Box::new(main), Some(Box::new(shared))).read_units()
     }
 
+    /// The same in another byte order than little-endian. To be said before anything is looked up.
+    #[must_use]
+    pub fn in_order(self, order: RunTimeEndian) -> DebugInfo<'s> {
+        DebugInfo { order, ..self }
+    }
+
     /// Opens DWARF whose sections are had one by one, when they are needed; with those of the file that it
     /// shares with others.
     pub fn open(supply: Box<dyn Supply<'s> + 's>, shared: Option<Box<dyn Supply<'s> + 's>>) -> DebugInfo<'s> {
         let mut info = DebugInfo {
+            order: RunTimeEndian::Little,
             sections: Sections::new(supply),
             shared: shared.map(Sections::new),
             ranges: Ranges::default(),
@@ -145,7 +153,7 @@ impl<'s> DebugInfo<'s> {
         info.allow(usize::try_from(size).unwrap_or(usize::MAX));
         // Damaged ranges are as good as none.
         let ranges = limited(info.reads_left.min(READS_PER_LOOKUP), || {
-            let aranges = Guarded::new(info.section(SectionId::DebugAranges));
+            let aranges = Guarded::new(info.section(SectionId::DebugAranges), info.order);
             Ranges::read(&aranges.into())
         });
         info.ranges = ranges.map(|(ranges, _)| ranges).unwrap_or_default();
@@ -310,14 +318,15 @@ impl<'s> DebugInfo<'s> {
     fn shared_dwarf(&self) -> Option<Dwarf<Guarded<'s>>> {
         let sections = self.shared.as_ref()?;
         let contents = |id: SectionId| sections.whole(id.name());
-        let Ok(dwarf) = Dwarf::load(|id| Ok::<_, std::convert::Infallible>(Guarded::new(contents(id))));
+        let load = |id| Ok::<_, std::convert::Infallible>(Guarded::new(contents(id), self.order));
+        let Ok(dwarf) = Dwarf::load(load);
         Some(dwarf)
     }
 
     /// DWARF with this `.debug_info`, which may be a part of the whole one.
     pub(super) fn dwarf(&self, info: &'s [u8]) -> Dwarf<Guarded<'s>> {
         let contents = |id: SectionId| if id == SectionId::DebugInfo { info } else { self.section(id) };
-        let load = |id| Ok::<_, std::convert::Infallible>(Guarded::new(contents(id)));
+        let load = |id| Ok::<_, std::convert::Infallible>(Guarded::new(contents(id), self.order));
         let Ok(mut dwarf) = Dwarf::load(load);
         if let Some(shared) = self.shared_dwarf() {
             dwarf.set_sup(shared);
@@ -328,12 +337,9 @@ impl<'s> DebugInfo<'s> {
     /// The bytes of the unit at an offset in `.debug_info`.
     pub(super) fn unit_bytes(&self, offset: usize) -> Option<&'s [u8]> {
         let rest = self.sections.info_from(offset as u64);
-        let short = u32::from_le_bytes(rest.get(..4)?.try_into().ok()?);
-        let (header, length) = match short {
-            u32::MAX => (12, u64::from_le_bytes(rest.get(4..12)?.try_into().ok()?)),
-            short => (4, u64::from(short)),
-        };
-        rest.get(..usize::try_from(length).ok()?.checked_add(header)?)
+        let mut start = EndianSlice::new(rest, self.order);
+        let (length, format) = start.read_initial_length().ok()?;
+        rest.get(..length.checked_add(usize::from(format.initial_length_size()))?)
     }
 }
 
@@ -349,7 +355,7 @@ pub(super) fn alone<'s>(mut dwarf: Dwarf<Guarded<'s>>) -> gimli::Result<Option<U
         return Ok(None);
     }
     // Its ranges are known, and are in terms of the whole section.
-    dwarf.debug_aranges = Guarded::new(&[]).into();
+    dwarf.debug_aranges = Guarded::new(&[], dwarf.debug_info.reader().endian()).into();
     Units::new(dwarf).map(Some)
 }
 

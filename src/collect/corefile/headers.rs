@@ -90,7 +90,9 @@ fn file_header(bytes: &[u8]) -> Result<(Header, Ctx), CoreError> {
 
 fn architecture(header: &Header, context: &Ctx) -> Result<Arch, CoreError> {
     let known = Arch::from_elf(header.e_machine, context.container.is_big());
-    known.filter(|_| context.le.is_little()).ok_or_else(|| {
+    // Notes are read as 64-bit little-endian kernels write them.
+    let readable = |arch: &Arch| context.le.is_little() && arch.pointer_size() == 8 && !arch.is_big_endian();
+    known.filter(readable).ok_or_else(|| {
         let bits = if context.container.is_big() { 64 } else { 32 };
         let order = if context.le.is_little() { "little" } else { "big" };
         let name = match machine_to_str(header.e_machine) {

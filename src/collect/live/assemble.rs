@@ -2,9 +2,12 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use threaddump_arch::{Arch, Registers};
+
 use super::super::arena::Arena;
 use super::super::generated::{self, Generated};
 use super::super::later::Later;
+use super::super::memory::Memory;
 use super::super::modules::Finder;
 use super::super::prepare::{Prepared, cannot_read};
 use super::super::proc::Looker;
@@ -16,7 +19,7 @@ use super::tracer::{self, Catch, Copied, Plan};
 use super::watch::{self, Attaching};
 use crate::ids::Tid;
 use crate::proc::parse_maps;
-use crate::snapshot::{Mapping, Problem, Snapshot, Source, ThreadSnapshot};
+use crate::snapshot::{Mapping, Problem, Snapshot, Source, Syscall, ThreadSnapshot};
 
 /// Stops every thread, copies, releases. All ptrace calls are made on one OS thread, which has ended when
 /// this returns. With the error comes what was prepared, for another way.
@@ -236,7 +239,9 @@ fn all_threads(prepared: &Prepared, listing: &Listing, catch: Catch) -> Vec<Thre
     let dir = &prepared.leader;
     let mut threads: Vec<ThreadSnapshot> = Vec::with_capacity(copied.len() + 1);
     threads.extend(
-        copied.into_iter().map(|copied| stopped(listing.thread(dir, copied.tid), copied, &mut arena)),
+        copied
+            .into_iter()
+            .map(|copied| stopped(listing.thread(dir, copied.tid), copied, &mut arena, &prepared.memory)),
     );
     let ranges = Ranges::new(&prepared.mappings);
     let (arch, limit) = (prepared.facts.arch, prepared.options.stack_bytes);
@@ -261,11 +266,10 @@ fn all_threads(prepared: &Prepared, listing: &Listing, catch: Catch) -> Vec<Thre
     threads
 }
 
-fn stopped(mut thread: ThreadSnapshot, copied: Copied, arena: &mut Arena) -> ThreadSnapshot {
+fn stopped(mut thread: ThreadSnapshot, copied: Copied, arena: &mut Arena, memory: &Memory) -> ThreadSnapshot {
     match copied.registers {
         Ok(registers) => {
-            let syscall = registers.arch().system_call(&registers);
-            thread.syscall = syscall.map(|(number, args)| crate::snapshot::Syscall { number, args });
+            thread.syscall = system_call(&registers, memory);
             if copied.stacks.pieces.is_empty()
                 && let Some(sp) = registers.sp().filter(|&sp| sp != 0)
             {
@@ -280,4 +284,18 @@ fn stopped(mut thread: ThreadSnapshot, copied: Copied, arena: &mut Arena) -> Thr
     thread.stacks = arena.take(&copied.stacks.pieces);
     thread.stack_cut = copied.stacks.cut;
     thread
+}
+
+fn system_call(registers: &Registers, memory: &Memory) -> Option<Syscall> {
+    let arch = registers.arch();
+    let mut code = [0; 2 * Arch::MAX_CALL];
+    let mut length = 0;
+    if arch.system_calls_need_code()
+        && let Some(start) = registers.pc().and_then(|pc| pc.checked_sub(Arch::MAX_CALL as u64))
+    {
+        length = memory.read(start, &mut code);
+    }
+    let (before, at) = code[..length].split_at(length.min(Arch::MAX_CALL));
+    let call = arch.system_call_in(registers, before, at);
+    call.map(|(number, args)| Syscall { number, args })
 }

@@ -159,13 +159,29 @@ fn copy(tid: Tid, arch: Arch, copier: &mut StackCopier<'_>) -> Option<Copied> {
             return Some(Copied { tid, registers, stacks: Stacks::default() });
         }
     };
-    let Some(registers) = arch.registers_from_prstatus(&bytes[..length]) else {
-        let what = if length == 68 { "32-bit i386 code" } else { "code of an unknown mode" };
+    let Some(mut registers) = arch.registers_from_prstatus(&bytes[..length]) else {
+        let what = mode_of(length);
         let registers = Err(format!("thread {tid} runs {what} ({length} bytes of registers)"));
         return Some(Copied { tid, registers, stacks: Stacks::default() });
     };
+    if let Some(note) = arch.extra_note()
+        && let Ok(length) = ptrace::register_set(tid, note, &mut bytes)
+    {
+        arch.add_extra_registers(&mut registers, &bytes[..length]);
+    }
     let stacks = copier.copy(tid, arch, &registers);
     Some(Copied { tid, registers: Ok(registers), stacks })
+}
+
+/// What a thread runs whose registers are not as long as those of its program: a program can change the
+/// mode of its processor.
+fn mode_of(length: usize) -> &'static str {
+    match length {
+        68 => "32-bit i386 code",
+        72 => "32-bit arm code",
+        216 => "64-bit x86_64 code",
+        _ => "code of an unknown mode",
+    }
 }
 
 fn now_ns() -> i64 {
