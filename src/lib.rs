@@ -13,6 +13,7 @@ pub mod dump;
 pub mod error;
 pub mod ids;
 pub mod images;
+pub mod preload;
 pub mod proc;
 pub mod report;
 pub mod snapshot;

@@ -47,6 +47,7 @@ struct Plan {
     go: i32,
     out: i32,
     answer: i32,
+    registers: bool,
     stack_top: usize,
     pid: AtomicU32,
 }
@@ -88,6 +89,7 @@ fn plan(helper: &Path, arrival: &Arrival<'_>, fixed: &Fixed, fds: [i32; 3]) -> P
         go: fds[0],
         out: fds[1],
         answer: fds[2],
+        registers: fixed.options.registers,
         // The first child needs little of it.
         stack_top: fixed.helper_stack_top() - (16 << 10),
         pid: AtomicU32::new(0),
@@ -114,10 +116,12 @@ fn second_child(plan: &Plan) {
     let high = ends.map(|(fd, _)| calls::duplicate_above(fd, HIGH).unwrap_or(-1));
     let placed = high.iter().zip(ends).all(|(&fd, (_, place))| calls::dup3(fd, place));
     if placed && calls::close_from(ANSWER as usize + 1) {
-        let name = b"threaddump\0".as_ptr();
-        let command = b"relay-helper\0".as_ptr();
+        let [name, command, quiet] =
+            [&b"threaddump\0"[..], b"relay-helper\0", b"--quiet\0"].map(<[u8]>::as_ptr);
+        let registers = if plan.registers { core::ptr::null() } else { b"--no-registers\0".as_ptr() };
         let [pid, tid, context, info] = plan.arguments.each_ref().map(|argument| argument.0.as_ptr());
-        let arguments = [name, command, pid, tid, context, info, core::ptr::null()];
+        let end = core::ptr::null();
+        let arguments = [name, command, pid, tid, context, info, quiet, registers, end];
         signal::mask(Change::Set, 0);
         calls::execute(plan.path(), &arguments);
     }

@@ -52,6 +52,9 @@ pub(super) enum Command {
     /// files it names are still there.
     #[command(after_help = "Exit status: as for a dump")]
     Replay(ReplayArgs),
+    /// Dump the process that has started this one, for a thread in its signal handler
+    #[command(hide = true)]
+    RelayHelper(HelperArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -113,6 +116,23 @@ pub(super) struct ReplayArgs {
     /// File that --save-snapshot wrote
     #[arg(value_name = "SNAPSHOT")]
     pub(super) snapshot: PathBuf,
+    /// Arguments that do not depend on where the data comes from.
+    #[command(flatten)]
+    pub(super) render: RenderArgs,
+}
+
+/// Arguments of `relay-helper`, which the relay gives; threaddump-relay(7) says how it is started.
+#[derive(Debug, Args)]
+pub(super) struct HelperArgs {
+    /// The process
+    pub(super) pid: i32,
+    /// The thread in the signal handler
+    #[arg(value_parser = values::thread)]
+    pub(super) tid: Tid,
+    /// Address of its `ucontext_t`
+    pub(super) context: u64,
+    /// Address of its `siginfo_t`
+    pub(super) info: u64,
     /// Arguments that do not depend on where the data comes from.
     #[command(flatten)]
     pub(super) render: RenderArgs,
@@ -223,6 +243,8 @@ impl Cli {
         match &self.command {
             None => self.dump.render.quiet,
             Some(Command::Replay(arguments)) => arguments.render.quiet,
+            // The relay makes the dump if this one does not.
+            Some(Command::RelayHelper(_)) => true,
             Some(Command::Completions(_)) => false,
         }
     }

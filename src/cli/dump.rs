@@ -66,6 +66,7 @@ fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), 
         threads: threads.clone(),
         via: arguments.via.into(),
         kernel: arguments.kernel,
+        interrupted: None,
     };
     let path = arguments.save_snapshot.as_deref();
     // Before the stop: a wrong path should cost the process nothing.

@@ -2,6 +2,7 @@
 mod args;
 mod dump;
 mod exit;
+mod helper;
 mod output;
 mod progress;
 mod render;
@@ -46,6 +47,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         None => dump::run(&cli.dump),
         Some(Command::Replay(arguments)) => replay::run(arguments),
+        Some(Command::RelayHelper(arguments)) => helper::run(arguments),
         Some(Command::Completions(arguments)) => completions(arguments.shell),
     }
 }

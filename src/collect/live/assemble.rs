@@ -7,7 +7,7 @@ use super::super::modules::Finder;
 use super::super::prepare::{Prepared, cannot_read};
 use super::super::proc::Looker;
 use super::super::stacks::Ranges;
-use super::super::{CollectError, code, denied, facts, kernel};
+use super::super::{CollectError, code, denied, facts, interrupted, kernel};
 use super::threads::{self, Listing};
 use super::tracer::{Catch, Copied, Plan};
 use super::watch::{self, Attaching};
@@ -50,6 +50,7 @@ fn hold(prepared: &Prepared, listing: &Listing, all: bool) -> Catch {
         all,
         ranges: &ranges,
         stack_bytes: prepared.options.stack_bytes,
+        interrupted: prepared.options.interrupted,
         timeout: prepared.options.timeout,
         fingerprint: prepared.fingerprint.as_ref(),
         memory: &prepared.memory,
@@ -138,7 +139,10 @@ fn assemble(mut prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snap
         fallback_advice: None,
         pause_ns: Some(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX)),
         process: prepared.facts,
-        signal: None,
+        signal: prepared
+            .options
+            .interrupted
+            .and_then(|thread| interrupted::signal(&prepared.memory, &thread)),
         mappings: later.mappings,
         modules: later.modules,
         threads,
