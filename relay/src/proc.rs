@@ -6,6 +6,8 @@ use crate::sys::calls::{self, O_CLOEXEC, O_DIRECTORY, O_RDONLY};
 
 /// There is no such thread.
 pub(crate) const ESRCH: i32 = 3;
+/// There is no such file.
+const ENOENT: i32 = 2;
 
 /// A file name made of a thread id, with its zero byte.
 #[derive(Clone, Copy, Debug)]
@@ -130,27 +132,31 @@ impl Tasks {
     }
 
     /// Reads the start of a file of the process, or of one of its threads.
-    pub(crate) fn read<'b>(&self, path: &[u8], buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-        let fd = calls::openat(self.directory, path, O_RDONLY | O_CLOEXEC, 0).ok()?;
+    fn read<'b>(&self, path: &[u8], buffer: &'b mut [u8]) -> Result<&'b [u8], i32> {
+        let fd = calls::openat(self.directory, path, O_RDONLY | O_CLOEXEC, 0)?;
         let length = calls::read(fd, buffer);
         calls::close(fd);
-        buffer.get(..length.ok()?)
+        Ok(buffer.get(..length?).unwrap_or_default())
     }
 
     pub(crate) fn open_maps(&self) -> Option<i32> {
         calls::openat(self.directory, b"maps\0", O_RDONLY | O_CLOEXEC, 0).ok()
     }
 
-    /// Of a thread; `None` if it has ended.
+    /// Of a thread; `None` if it has ended. What cannot be read for another reason is unknown.
     pub(crate) fn status(&self, tid: u32) -> Option<Status> {
         let mut buffer = [0; 4096];
-        self.read(Name::of(tid, b"status").as_path(), &mut buffer).map(parse_status)
+        match self.read(Name::of(tid, b"status").as_path(), &mut buffer) {
+            Ok(text) => Some(parse_status(text)),
+            Err(ENOENT | ESRCH) => None,
+            Err(_) => Some(Status::default()),
+        }
     }
 
     /// Of the process.
     pub(crate) fn is_filtered(&self) -> bool {
         let mut buffer = [0; 4096];
-        self.read(b"status\0", &mut buffer).map(parse_status).is_none_or(|status| status.filtered)
+        self.read(b"status\0", &mut buffer).map_or(true, |text| parse_status(text).filtered)
     }
 
     /// Its name, without the line end.
@@ -161,13 +167,14 @@ impl Tasks {
 
     /// What it waits in, if the kernel says so.
     pub(crate) fn wait_channel<'b>(&self, tid: u32, buffer: &'b mut [u8; 64]) -> Option<&'b [u8]> {
-        self.read(Name::of(tid, b"wchan").as_path(), buffer).filter(|text| !text.is_empty() && *text != b"0")
+        let text = self.read(Name::of(tid, b"wchan").as_path(), buffer).ok()?;
+        (!text.is_empty() && text != b"0").then_some(text)
     }
 
     /// The registers that the kernel tells of a thread that waits in it.
     pub(crate) fn registers(&self, tid: u32) -> Option<Registers> {
         let mut buffer = [0; 256];
-        self.read(Name::of(tid, b"syscall").as_path(), &mut buffer).and_then(parse_syscall)
+        self.read(Name::of(tid, b"syscall").as_path(), &mut buffer).ok().and_then(parse_syscall)
     }
 }
 

@@ -1,5 +1,5 @@
 //! Descriptors kept for the time of need: the process's directory in `/proc`, which also works after a
-//! change of the root directory, and two that are given up so that files can be opened when no more can be.
+//! change of the root directory, and some that are given up so that files can be opened when no more can be.
 //!
 //! Programs close or overwrite descriptors that they do not know. So each is compared with what it was.
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -8,7 +8,8 @@ use crate::sys::calls::{self, AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_RDONLY};
 
 /// Out of the way of programs that expect the next number.
 const LOWEST: usize = 200;
-const SPARES: usize = 2;
+/// For the output, the list of threads, and a file of one of them.
+const SPARES: usize = 3;
 
 static DIRECTORY: AtomicI32 = AtomicI32::new(-1);
 static SPARE: [AtomicI32; SPARES] = [const { AtomicI32::new(-1) }; SPARES];

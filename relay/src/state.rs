@@ -88,6 +88,8 @@ pub(crate) struct State {
     pub(crate) is_fatal: AtomicBool,
     /// Counts answers; the leader waits for its change.
     pub(crate) answers: AtomicU32,
+    /// Threads that crashed and are about to join the dump.
+    pub(crate) joining: AtomicU32,
     /// How many slots are in use.
     pub(crate) used: AtomicU32,
     /// Stack pointer to leave the dump with.
@@ -103,6 +105,7 @@ static STATE: State = State {
     phase: AtomicU32::new(phase::IDLE),
     is_fatal: AtomicBool::new(false),
     answers: AtomicU32::new(0),
+    joining: AtomicU32::new(0),
     used: AtomicU32::new(0),
     saved: AtomicUsize::new(0),
     crashed_inside: AtomicBool::new(false),
@@ -195,6 +198,7 @@ impl State {
             self.generation.fetch_add(1, Ordering::AcqRel);
             self.phase.store(phase::IDLE, Ordering::Release);
             self.is_fatal.store(false, Ordering::Release);
+            self.joining.store(0, Ordering::Release);
             self.leader.store(0, Ordering::Release);
             crate::reserved::renew();
             take_over();

@@ -15,6 +15,8 @@ use crate::sys::signal::{self, Arrival, Info, SI_QUEUE};
 const LOOK_AFTER: u64 = 50_000_000;
 /// Listings of the threads, until one shows nothing new.
 const MAX_ROUNDS: u32 = 16;
+/// Looks, a millisecond apart, at a running thread that blocks the signal.
+const BLOCKED_LOOKS: u32 = 20;
 /// Nanoseconds in a millisecond.
 pub(crate) const MILLISECOND: u64 = 1_000_000;
 /// A parked thread goes on by itself when a dump has not ended so long after its limit.
@@ -44,37 +46,60 @@ pub(crate) fn answer(arrival: &Arrival<'_>, options: &Options) -> bool {
 /// A thread that crashed while another one makes a dump: it becomes part of that dump, by where it crashed,
 /// and waits for its end. `false` if that did not come.
 pub(crate) fn join(arrival: &Arrival<'_>, options: &Options) -> bool {
-    let generation = state().generation.load(Ordering::Acquire);
+    let state = state();
+    let generation = state.generation.load(Ordering::Acquire);
     let (tid, start) = (calls::gettid(), now());
     let limit = u64::from(options.limit_ms) * MILLISECOND + GRACE;
-    let leads = || state().leader.load(Ordering::Acquire) != 0;
-    let mut is_in = false;
-    while leads() && state().generation.load(Ordering::Acquire) == generation {
-        if now().saturating_sub(start) > limit {
-            return false;
-        }
-        if !is_in && state().phase.load(Ordering::Acquire) == phase::ASKED {
-            let used = state().used.load(Ordering::Acquire) as usize;
+    let is_going_on = || {
+        state.leader.load(Ordering::Acquire) != 0 && state.generation.load(Ordering::Acquire) == generation
+    };
+    state.joining.fetch_add(1, Ordering::AcqRel);
+    let (mut counts, mut is_in) = (true, false);
+    while is_going_on() && now().saturating_sub(start) <= limit {
+        let phase = state.phase.load(Ordering::Acquire);
+        if !is_in && phase == phase::ASKED {
+            let used = state.used.load(Ordering::Acquire) as usize;
             let mine = |slot: &&Slot| slot.tid.load(Ordering::Acquire) == tid;
             let slot = slots().and_then(|slots| slots.first(used).iter().find(mine));
             is_in = slot.is_some_and(|slot| park_in(slot, arrival));
+            // One that is not listed yet keeps nobody waiting.
+            if core::mem::take(&mut counts) {
+                stop_joining();
+            }
         }
-        calls::futex_wait(&state().generation, generation, 10 * MILLISECOND);
+        if phase == phase::ASKED {
+            calls::futex_wait(&state.generation, generation, if is_in { limit } else { MILLISECOND });
+        } else {
+            calls::futex_wait(&state.phase, phase, 10 * MILLISECOND);
+        }
     }
-    true
+    if counts {
+        stop_joining();
+    }
+    !is_going_on()
+}
+
+fn stop_joining() {
+    state().joining.fetch_sub(1, Ordering::AcqRel);
+    calls::futex_wake(&state().answers);
 }
 
 fn park_in(slot: &Slot, arrival: &Arrival<'_>) -> bool {
     slot.context.store(arrival.context as u64, Ordering::Relaxed);
     slot.info.store(arrival.info_address() as u64, Ordering::Relaxed);
     slot.signal.store(arrival.signal, Ordering::Relaxed);
-    let change =
-        slot.state.compare_exchange(asked::QUEUED, asked::PARKED, Ordering::AcqRel, Ordering::Acquire);
-    if change.is_ok() {
+    // In the handler of a crash the relay signal is blocked, so it may not have been sent.
+    let done = change(slot, asked::QUEUED, asked::PARKED) || change(slot, asked::BLOCKED, asked::PARKED);
+    if done {
         state().answers.fetch_add(1, Ordering::AcqRel);
         calls::futex_wake(&state().answers);
     }
-    change.is_ok()
+    done
+}
+
+/// Changes the state of a slot, if it is this one.
+fn change(slot: &Slot, from: u32, to: u32) -> bool {
+    slot.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
 }
 
 fn wait_for_release(generation: u32, options: &Options) {
@@ -112,6 +137,9 @@ impl Asking<'_> {
             let mut hint = 0;
             self.tasks.each(|tid| self.meet(tid, &mut hint));
             state().phase.store(phase::ASKED, Ordering::Release);
+            calls::futex_wake(&state().phase);
+            self.wait();
+            self.ask_again();
             self.wait();
             if self.used() == before || now() >= self.deadline {
                 break;
@@ -150,21 +178,50 @@ impl Asking<'_> {
         if (0..used).any(is) || used >= MAX_THREADS {
             return;
         }
-        let status = self.tasks.status(tid);
-        let blocks =
-            status.is_some_and(|status| status.blocked & signal::bit(self.options.relay_signal) != 0);
-        let how = if blocks { asked::BLOCKED } else { asked::QUEUED };
-        let Some(index) = self.add(tid, how) else { return };
-        if how == asked::QUEUED {
-            let value = cookie(state().generation.load(Ordering::Acquire), index);
-            let info = Info::queued(self.options.relay_signal, state().pid(), value);
-            let sent = signal::queue(state().pid(), tid, self.options.relay_signal, &info);
-            if sent.is_err()
-                && let Some(slot) = slots().and_then(|slots| slots.get(index))
-            {
-                let gone = sent == Err(proc::ESRCH);
-                slot.state.store(if gone { asked::GONE } else { asked::REVOKED }, Ordering::Release);
+        if let Some(index) = self.add(tid, asked::BLOCKED) {
+            self.ask(index);
+        }
+    }
+
+    /// Sends the signal to a thread that does not block it; gives whether it was found running without.
+    fn ask(&self, index: usize) -> bool {
+        let Some(slot) = slots().and_then(|slots| slots.get(index)) else { return false };
+        let tid = slot.tid.load(Ordering::Acquire);
+        let relay = self.options.relay_signal;
+        let Some(status) = self.tasks.status(tid) else {
+            change(slot, asked::BLOCKED, asked::GONE);
+            return false;
+        };
+        if status.blocked & signal::bit(relay) != 0 {
+            return status.state == b'R';
+        }
+        if !change(slot, asked::BLOCKED, asked::QUEUED) {
+            return false;
+        }
+        let info =
+            Info::queued(relay, state().pid(), cookie(state().generation.load(Ordering::Acquire), index));
+        if let Err(error) = signal::queue(state().pid(), tid, relay, &info) {
+            let why = if error == proc::ESRCH { asked::GONE } else { asked::REVOKED };
+            change(slot, asked::QUEUED, why);
+        }
+        false
+    }
+
+    /// Looks again at threads that block the signal: the C library blocks all of them in a new thread until it
+    /// is set up, and around some calls.
+    fn ask_again(&self) {
+        for _ in 0..BLOCKED_LOOKS {
+            let mut any = false;
+            for index in 0..self.used() {
+                let slot = slots().and_then(|slots| slots.get(index));
+                if slot.is_some_and(|slot| slot.state.load(Ordering::Acquire) == asked::BLOCKED) {
+                    any |= self.ask(index);
+                }
             }
+            if !any || now() >= self.deadline {
+                return;
+            }
+            calls::futex_wait(&state().generation, state().generation.load(Ordering::Acquire), MILLISECOND);
         }
     }
 
@@ -179,7 +236,8 @@ impl Asking<'_> {
         let (mut last, mut look_at) = (now(), LOOK_AFTER);
         loop {
             let answers = state().answers.load(Ordering::Acquire);
-            if self.outstanding().next().is_none() {
+            let joining = state().joining.load(Ordering::Acquire) != 0;
+            if !joining && self.outstanding().next().is_none() {
                 return;
             }
             let time = now();
@@ -190,7 +248,7 @@ impl Asking<'_> {
             if state().answers.load(Ordering::Acquire) != answers {
                 (last, look_at) = (now(), LOOK_AFTER);
             } else if now().saturating_sub(last) >= look_at {
-                if !self.outstanding().any(|slot| self.may_answer(slot)) {
+                if !joining && !self.outstanding().any(|slot| self.may_answer(slot)) {
                     return;
                 }
                 look_at *= 2;
@@ -202,7 +260,7 @@ impl Asking<'_> {
     /// signal ends, and has not blocked the signal meanwhile.
     fn may_answer(&self, slot: &Slot) -> bool {
         let Some(status) = self.tasks.status(slot.tid.load(Ordering::Acquire)) else {
-            slot.state.store(asked::GONE, Ordering::Release);
+            change(slot, asked::QUEUED, asked::GONE);
             return false;
         };
         let blocks = status.blocked & signal::bit(self.options.relay_signal) != 0;
@@ -212,12 +270,7 @@ impl Asking<'_> {
     fn revoke(&self) {
         for slot in self.outstanding() {
             // If this fails it has just answered.
-            let _ = slot.state.compare_exchange(
-                asked::QUEUED,
-                asked::REVOKED,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            );
+            change(slot, asked::QUEUED, asked::REVOKED);
         }
     }
 }

@@ -15,16 +15,26 @@ extern "C" fn start() {
     if is_go() {
         return;
     }
+    let settings = environment(c"THREADDUMP");
+    // A program that is linked with the library installs it itself.
+    if settings.is_none() && !is_preloaded() {
+        return;
+    }
     let mut options = Options::DEFAULT;
     options.helper = relay::interpose::helper_beside(start as *const () as usize);
-    let settings = environment(c"THREADDUMP").unwrap_or_default();
-    let understood = options.apply(settings);
+    let understood = options.apply(settings.unwrap_or_default());
     if let Err(setting) = understood {
         relay::interpose::complain(setting);
     }
     if install(options).is_ok() {
         threads::prepare();
     }
+}
+
+fn is_preloaded() -> bool {
+    const NAME: &[u8] = b"libthreaddump_relay";
+    let list = environment(c"LD_PRELOAD").unwrap_or_default();
+    list.windows(NAME.len()).any(|window| window == NAME)
 }
 
 const AT_PHDR: u64 = 3;
