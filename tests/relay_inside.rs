@@ -210,6 +210,26 @@ fn a_dump_follows_no_link_and_only_its_owner_may_read_it() {
 }
 
 #[test]
+fn a_reader_that_is_slow_or_gone_does_no_harm() {
+    use std::io::Write;
+    let program = build("stacks");
+    let start = |stderr: fs::File| {
+        let mut command = Command::new(&program);
+        relay::preload(&mut command, "helper=none,limit=500ms");
+        command.stderr(stderr).output().expect("it can be started")
+    };
+    let (reader, writer) = std::io::pipe().expect("descriptors");
+    nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).expect("ours");
+    let mut writer = fs::File::from(std::os::fd::OwnedFd::from(writer));
+    while writer.write(&[b' '; 4096]).is_ok() {}
+    let full = start(writer.try_clone().expect("descriptors"));
+    assert_eq!((full.status.code(), full.stdout.as_slice()), (Some(0), &b"went on\n"[..]));
+    drop(reader);
+    let gone = start(writer);
+    assert_eq!((gone.status.code(), gone.stdout.as_slice()), (Some(0), &b"went on\n"[..]));
+}
+
+#[test]
 fn the_helper_shows_names_and_lines_of_what_the_signal_interrupted() {
     let program = build("locks");
     let path = unique("helped");

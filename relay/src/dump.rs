@@ -69,13 +69,16 @@ fn work(job: &Job<'_>) {
     job.alternate.set(stack::alternate(Some(&job.fixed.nested_stack())));
     signal::mask(Change::Unblock, FAULTS);
     let options = &job.fixed.options;
-    let deadline = now() + u64::from(options.limit_ms) * MILLISECOND;
+    let start = now();
+    let limit = u64::from(options.limit_ms) * MILLISECOND;
+    let deadline = start + limit;
     reserved::give_spares();
     let tasks = Tasks::open();
     // Filters may kill for a call they do not know; without `/proc` there is no telling.
     let is_filtered = tasks.as_ref().is_none_or(Tasks::is_filtered);
     let mut output = Output::open(options.output.as_ref(), state().pid(), deadline);
-    if !is_filtered && helper::dump(job.arrival, job.fixed, output.fd(), deadline) {
+    // If the helper hangs, there is some time left.
+    if !is_filtered && helper::dump(job.arrival, job.fixed, output.fd(), start + limit / 10 * 7) {
         return;
     }
     let Ok(mut leading) = job.leading.try_borrow_mut() else { return };
@@ -89,7 +92,7 @@ fn work(job: &Job<'_>) {
         output.push(b"threaddump relay: the memory map of the process cannot be read\n");
         return;
     };
-    let maps = Maps::read(arena, maps_fd(maps).0);
+    let maps = Maps::read(arena, Open(maps).0);
     let memory = Memory::new(state().pid(), !is_filtered, deadline);
     let mut shown = Shown {
         tables: Tables::new(memory, maps),
@@ -103,10 +106,6 @@ fn work(job: &Job<'_>) {
 
 /// A descriptor that is closed in the end.
 struct Open(i32);
-
-fn maps_fd(fd: i32) -> Open {
-    Open(fd)
-}
 
 impl Drop for Open {
     fn drop(&mut self) {

@@ -58,7 +58,7 @@ impl Plan {
     }
 }
 
-/// Has the helper write the dump; `false` if nothing was written.
+/// Has the helper write the dump; `false` if it did not complete one.
 pub(crate) fn dump(arrival: &Arrival<'_>, fixed: &Fixed, out: i32, deadline: u64) -> bool {
     let Some(helper) = &fixed.options.helper else { return false };
     let Ok((go, begin)) = calls::pipe() else { return false };

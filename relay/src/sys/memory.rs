@@ -128,6 +128,10 @@ pub(crate) fn read_by_call(pid: u32, address: u64, bytes: &mut [u8]) -> Result<u
 pub(crate) fn read_by_probe(address: u64, bytes: &mut [u8]) -> bool {
     let address = address as usize;
     let page = address & !(PAGE - 1);
+    if page == 0 {
+        // The kernel takes it for no set at all.
+        return false;
+    }
     let arguments = [usize::MAX, page, 0, 8, 0, 0];
     // SAFETY: changes nothing, since the first argument is no operation.
     if check(unsafe { syscall(number::RT_SIGPROCMASK, arguments) }) == Err(calls::EFAULT) {

@@ -81,3 +81,40 @@ pub(crate) fn run_on<T>(top: usize, work: fn(&T), value: &T, saved: &AtomicUsize
     // SAFETY: the stack was mapped for this, and whoever leads a dump is alone with it.
     unsafe { call_on_stack(top & !15, run::<T>, argument, saved.as_ptr()) == 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::sys::signal::{self, Action, Arrival};
+
+    static SAVED: AtomicUsize = AtomicUsize::new(0);
+    static VALUE: AtomicU32 = AtomicU32::new(0);
+    const SIGSEGV: u32 = 11;
+
+    fn leave(arrival: &Arrival<'_>) {
+        crate::sys::jump(arrival.context, SAVED.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn work_on_another_stack_comes_back_even_from_a_crash() {
+        let size = 64 << 10;
+        let stack = memory::map_guarded(size).expect("there is memory");
+        let add = |value: &u32| {
+            VALUE.fetch_add(*value, Ordering::Relaxed);
+        };
+        assert!(run_on(stack + size, add, &5, &SAVED));
+        signal::set_handler(leave);
+        let before = signal::action(SIGSEGV, Some(&Action::ours(0, 0))).expect("allowed");
+        let crash = |place: &usize| {
+            let place = *place as *const u8;
+            // SAFETY: the point is that this faults, and is caught.
+            VALUE.fetch_add(u32::from(unsafe { place.read_volatile() }), Ordering::Relaxed);
+        };
+        assert!(!run_on(stack + size, crash, &(stack - 8), &SAVED), "the guard page is read");
+        signal::action(SIGSEGV, Some(&before)).expect("allowed");
+        assert!(run_on(stack + size, add, &2, &SAVED), "the stack can be used again");
+        assert_eq!(VALUE.load(Ordering::Relaxed), 7);
+    }
+}
