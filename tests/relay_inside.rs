@@ -165,6 +165,21 @@ fn under_a_filter_only_the_documented_calls_are_made() {
 }
 
 #[test]
+fn the_manual_lists_the_calls_that_a_dump_makes_under_a_filter() {
+    let read = |name: &str| {
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect("it is committed")
+    };
+    let (source, manual) = (read("tests/relay/filtered.c"), read("man/threaddump-relay.7"));
+    let (_, list) = source.split_once("// What a dump needs.").expect("a comment");
+    let (list, _) = list.split_once("// What this program needs.").expect("a comment");
+    let calls: Vec<&str> = list.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let calls: Vec<&str> = calls.into_iter().filter_map(|word| word.strip_prefix("SYS_")).collect();
+    assert!(calls.len() > 10);
+    let listed = manual.replace(",\n", ", ");
+    assert!(listed.contains(&format!("\n{}\n", calls.join(", "))), "{calls:?}");
+}
+
+#[test]
 fn c_programs_install_it_themselves() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let include = format!("-I{}", manifest.join("relay/include").display());

@@ -118,7 +118,7 @@ fn second_child(plan: &Plan) {
     if placed && calls::close_from(ANSWER as usize + 1) {
         let [name, command, quiet] =
             [&b"threaddump\0"[..], b"relay-helper\0", b"--quiet\0"].map(<[u8]>::as_ptr);
-        let registers = if plan.registers { core::ptr::null() } else { b"--no-registers\0".as_ptr() };
+        let registers = if plan.registers { core::ptr::null() } else { c"--no-registers".as_ptr().cast() };
         let [pid, tid, context, info] = plan.arguments.each_ref().map(|argument| argument.0.as_ptr());
         let end = core::ptr::null();
         let arguments = [name, command, pid, tid, context, info, quiet, registers, end];

@@ -1,6 +1,5 @@
 //! A value that is set once, before any signal handler can ask for it.
 use core::cell::UnsafeCell;
-use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// Empty, being set, set.
@@ -11,7 +10,7 @@ const SET: u32 = 2;
 #[derive(Debug)]
 pub(crate) struct Once<T> {
     state: AtomicU32,
-    value: UnsafeCell<MaybeUninit<T>>,
+    value: UnsafeCell<Option<T>>,
 }
 
 // SAFETY: written by the one that changed the state from empty, read only after that.
@@ -19,7 +18,7 @@ unsafe impl<T: Sync + Send> Sync for Once<T> {}
 
 impl<T> Once<T> {
     pub(crate) const fn new() -> Once<T> {
-        Once { state: AtomicU32::new(EMPTY), value: UnsafeCell::new(MaybeUninit::uninit()) }
+        Once { state: AtomicU32::new(EMPTY), value: UnsafeCell::new(None) }
     }
 
     /// Sets the value; `false` if it was set before.
@@ -28,7 +27,7 @@ impl<T> Once<T> {
             return false;
         }
         // SAFETY: nobody reads before the state says so, and nobody else writes.
-        unsafe { (*self.value.get()).write(value) };
+        unsafe { *self.value.get() = Some(value) };
         self.state.store(SET, Ordering::Release);
         true
     }
@@ -38,6 +37,6 @@ impl<T> Once<T> {
             return None;
         }
         // SAFETY: it was written, and is not written again.
-        Some(unsafe { (*self.value.get()).assume_init_ref() })
+        unsafe { &*self.value.get() }.as_ref()
     }
 }
