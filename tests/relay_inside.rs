@@ -93,6 +93,15 @@ fn overflowed_stacks_are_shown_from_both_ends() {
 }
 
 #[test]
+fn a_handler_uses_less_than_two_kilobytes_of_the_signal_stack() {
+    let (outcome, text) = run_with_relay(&build("stacks"), &["measure"], "");
+    assert_eq!(parse(&text).len(), 2);
+    let used: i64 = outcome.stdout.trim().parse().expect("a number");
+    println!("relay: {used} bytes of the signal stack besides the kernel's frame");
+    assert!((1..2048).contains(&used), "{used} bytes");
+}
+
+#[test]
 fn the_message_of_a_rust_stack_overflow_is_kept() {
     let program = build_rust("overflow");
     for arguments in [&[][..], &["thread"]] {
