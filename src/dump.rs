@@ -1,13 +1,19 @@
 //! The whole way from a process or a saved snapshot to a report.
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use crate::collect::{self, CollectError, live};
+use crate::debuginfod::Debuginfod;
 use crate::ids::Pid;
 use crate::images::{FileAccess, ImageOptions, Images, Store};
 use crate::report::{self, Report, ReportOptions};
 use crate::snapshot::{Module, Snapshot};
+use crate::source::{SourceOptions, Sources};
 use crate::symbolize::{SymbolOptions, Symbolizer};
-use crate::unwind::{UnwindOptions, unwind_all};
+use crate::unwind::{UnwindOptions, Walk, unwind_all};
+
+/// Debug files, then those that they share, then those of frames that were not known before.
+const FETCHES: usize = 4;
 
 /// What to do between the snapshot and the report.
 #[derive(Clone, Debug)]
@@ -18,8 +24,12 @@ pub struct Options {
     pub symbols: SymbolOptions,
     /// Where separate debug files are.
     pub images: ImageOptions,
+    /// Where to fetch debug files that are not on this machine, once the process runs again.
+    pub debuginfod: Option<Rc<Debuginfod>>,
     /// What to report.
     pub report: ReportOptions,
+    /// What to show of source files.
+    pub source: SourceOptions,
 }
 
 /// Copies what is needed of a process, stopping it for that if this was asked for and is allowed, and
@@ -36,44 +46,86 @@ pub fn live<E: From<CollectError>>(
     keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
 ) -> Result<Report, E> {
     let store = Store::new();
-    let (mut snapshot, images) =
-        live::start_over(pid, || collect_once(pid, collect, &options.images, &store))?;
+    let (mut snapshot, mut images, mut sources) =
+        live::start_over(pid, || collect_once(pid, collect, options, &store))?;
     keep(&mut snapshot, &images)?;
-    Ok(report(&snapshot, &images, options))
+    Ok(report(&snapshot, &mut images, &mut sources, options))
 }
 
 fn collect_once<'s>(
     pid: Pid,
     collect: &collect::Options,
-    options: &ImageOptions,
+    options: &Options,
     store: &'s Store,
-) -> Result<(Snapshot, Images<'s>), CollectError> {
-    let prepared = collect::prepare(pid, collect)?;
+) -> Result<(Snapshot, Images<'s>, Sources), CollectError> {
+    let mut prepared = collect::prepare(pid, collect)?;
     let access = FileAccess::Live { root: prepared.root().to_path_buf(), proc_dir: prepared.proc_dir() };
     let known: Vec<Module> = prepared.modules().to_vec();
     // Files are opened before the stop: afterwards they may be gone.
     let arch = prepared.facts().arch;
-    let mut images = Images::open(store, arch, &known, &access, options);
+    let mut images = Images::open(store, arch, &known, &access, &options.images);
+    let sources = Sources::new(&options.source, &access);
+    if prepared.has_generated_code() {
+        prepared.follow_jit(&images.jit_descriptors());
+    }
     let snapshot = prepared.capture()?;
     let is_new = |module: &&Module| !known.iter().any(|old| old.start == module.start);
     let new: Vec<Module> = snapshot.modules.iter().filter(is_new).cloned().collect();
     images.add(&new);
-    Ok((snapshot, images))
+    Ok((snapshot, images, sources))
 }
 
 /// Reports a saved snapshot. Its modules are looked for on this machine, and used if their build
 /// IDs agree.
 pub fn replay(snapshot: &Snapshot, options: &Options) -> Report {
     let store = Store::new();
-    let images =
+    let mut images =
         Images::open(&store, snapshot.process.arch, &snapshot.modules, &FileAccess::Host, &options.images);
-    report(snapshot, &images, options)
+    report(snapshot, &mut images, &mut Sources::new(&options.source, &FileAccess::Host), options)
 }
 
-fn report(snapshot: &Snapshot, images: &Images<'_>, options: &Options) -> Report {
-    let walks = unwind_all(snapshot, images, &options.unwind);
-    let mut symbolizer = Symbolizer::new(images, options.symbols);
-    report::build(snapshot, images, &walks, &mut symbolizer, &options.report)
+fn report(snapshot: &Snapshot, images: &mut Images<'_>, sources: &mut Sources, options: &Options) -> Report {
+    let mut walks = unwind_all(snapshot, images, &options.unwind);
+    if let Some(debuginfod) = &options.debuginfod {
+        for _ in 0..FETCHES {
+            match fetch(snapshot, images, &walks, debuginfod, options.symbols) {
+                Fetch::Nothing => break,
+                Fetch::Names => {}
+                Fetch::Rules => walks = unwind_all(snapshot, images, &options.unwind),
+            }
+        }
+    }
+    let mut symbolizer = Symbolizer::new(images, options.symbols).with_code_names(&snapshot.code_names);
+    let mut report = report::build(snapshot, images, &walks, &mut symbolizer, &options.report);
+    sources.add(&mut report, images, &mut symbolizer);
+    report
+}
+
+/// What the files that were fetched are good for.
+enum Fetch {
+    Nothing,
+    Names,
+    /// They have unwind rules that were missing.
+    Rules,
+}
+
+fn fetch(
+    snapshot: &Snapshot,
+    images: &mut Images<'_>,
+    walks: &[Walk],
+    debuginfod: &Debuginfod,
+    symbols: SymbolOptions,
+) -> Fetch {
+    let lookups = walks.iter().flat_map(|walk| &walk.frames).map(|frame| frame.lookup);
+    let lacking = images.lacking(lookups, symbols.lines || symbols.inlines);
+    let fetched = debuginfod.fetch(snapshot.process.arch, &lacking);
+    images.note(fetched.problems);
+    let mut result = Fetch::Nothing;
+    for (id, path) in fetched.files {
+        let further = images.supply(&id, path) || matches!(result, Fetch::Rules);
+        result = if further { Fetch::Rules } else { Fetch::Names };
+    }
+    result
 }
 
 impl Options {
@@ -85,7 +137,9 @@ impl Options {
             unwind: UnwindOptions { max_frames: 1000, scan: false },
             symbols: SymbolOptions::default(),
             images,
+            debuginfod: None,
             report: ReportOptions { registers: true },
+            source: SourceOptions::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ compile_error!("threaddump works on Linux only: it needs ptrace and /proc as Lin
 
 pub mod cli;
 pub mod collect;
+pub mod debuginfod;
 pub mod dump;
 pub mod error;
 pub mod ids;
@@ -17,6 +18,7 @@ pub mod preload;
 pub mod proc;
 pub mod report;
 pub mod snapshot;
+pub mod source;
 pub mod symbolize;
 pub mod sys;
 pub mod unwind;

@@ -74,7 +74,7 @@ fn the_json_manual_describes_every_field() {
     let page = read(&man("threaddump-json.5"));
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut names = vec!["code".to_owned(), "address".to_owned(), "before".to_owned()];
-    for case in ["complete.json", "incomplete.json", "deep.json"] {
+    for case in ["complete.json", "incomplete.json", "deep.json", "generated.json"] {
         fields(&serde_json::from_str(&read(&golden.join(case))).expect("it is JSON"), &mut names);
     }
     for name in names {
@@ -102,7 +102,8 @@ fn the_json_manual_knows_every_reason_and_every_way() {
         "unknown_register",
         "unwind_rules_failed",
     ];
-    for code in ways.into_iter().chain(ends) {
+    let names = ["file", "jit", "perf_map"];
+    for code in ways.into_iter().chain(ends).chain(names) {
         assert!(page.contains(&format!("\"{code}\"")), "{code} is not described");
     }
 }

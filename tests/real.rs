@@ -47,7 +47,7 @@ fn compare(name: &str, start: programs::Start) -> Result<(), Stop> {
             troubles.push(format!("{pid}/{} {}: {} ({detail})", thread.tid, thread.name, thread.end));
         }
         let debugger = gdb::run(pid, &gdb::Ask::default())?;
-        total.add(Comparison::run(name, &dump.report, &debugger, &[])?);
+        total.add(Comparison::run(name, &dump.report, &debugger, &[], None)?);
     }
     for trouble in &troubles {
         println!("  not at its root: {trouble}");

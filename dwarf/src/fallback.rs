@@ -151,16 +151,23 @@ pub(crate) fn frame_pointer<T: Target>(target: &mut T, registers: &Registers) ->
 
 /// Whether a return address into generated code is one although no call precedes it: interpreters
 /// (HotSpot's, for one) push return addresses of their own. The next link of the chain then has to
-/// be further up the same stack and to lead into code too.
+/// be further up the same stack and to lead into code too. Into code of a file that has no unwind
+/// rules either, as V8's builtins, which a frame returns to that was optimised and is no more, the
+/// next link has to follow a call.
 fn is_chained<T: Target>(target: &mut T, arch: Arch, pc: u64, fp: u64, stack: (u64, u64)) -> bool {
     let size = u64::from(arch.pointer_size());
     let above = fp.is_multiple_of(size)
         && fp >= stack.0
         && fp.checked_add(2 * size).is_some_and(|next| next <= stack.1);
-    if !target.is_generated(pc) || !above {
+    if !above || !target.is_executable(pc) {
         return false;
     }
-    word(target, arch, fp + size).is_some_and(|next| target.is_executable(next))
+    let Some(next) = word(target, arch, fp + size) else { return false };
+    if target.is_generated(pc) {
+        return target.is_executable(next);
+    }
+    matches!(target.row(CodeAddress { pc, exact: true }), Ok(None))
+        && call_before(target, arch, next) != CallBefore::None
 }
 
 /// The nearest word up the stack that follows a call.

@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use super::values::{self, Target};
 use crate::collect::Via;
 use crate::ids::Tid;
+use crate::source::PathMap;
 
 const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
        threaddump replay [OPTIONS] <SNAPSHOT>
@@ -178,11 +179,38 @@ pub(super) struct RenderArgs {
     /// Do not look up source lines
     #[arg(long)]
     pub(super) no_lines: bool,
+    /// Show so many lines of source code around the line of each frame
+    ///
+    /// Files are looked for at their paths in the root directory of the process, then on this machine.
+    /// A file whose MD5 is not the one in the debug information (DWARF 5 may have it) is not shown; where
+    /// there is none, notes tell of files that are newer than the program, or not in its root directory.
+    #[arg(long, value_name = "N", value_parser = values::source_lines, conflicts_with = "no_lines")]
+    pub(super) source: Option<usize>,
+    /// Look for source files in another folder of this machine; may be given several times
+    ///
+    /// FROM is the beginning of their names as the output shows them, which may be relative; the longest
+    /// that fits counts.
+    #[arg(long = "source-map", value_name = "FROM=TO", requires = "source")]
+    pub(super) source_maps: Vec<PathMap>,
     /// Look for debug files here, before /usr/lib/debug; may be given several times
     ///
-    /// They are found by build ID, as DIR/.build-id/12/3456.debug.
+    /// They are found by build ID, as DIR/.build-id/12/3456.debug, or else by the name that the program
+    /// gives, if checksums agree. DIR is looked for below the root directory of the process first,
+    /// then on this machine. The files of split DWARF (.dwo and .dwp) are looked for here, too.
     #[arg(long = "debug-dir", value_name = "DIR")]
     pub(super) debug_dirs: Vec<PathBuf>,
+    /// Fetch debug files that are not on this machine from debuginfod servers
+    ///
+    /// This is done once the process runs again. The servers are those in DEBUGINFOD_URLS; what they
+    /// send is kept in the cache that debuginfod-find(1) has, too. Without this option, no connection
+    /// is ever made.
+    #[arg(long)]
+    pub(super) debuginfod: bool,
+    /// Longest time to wait for all debug files together, as in 10s
+    ///
+    /// Files that have not come by then, or until Ctrl-C, are done without.
+    #[arg(long, value_name = "DURATION", default_value = "30s", requires = "debuginfod", value_parser = values::duration)]
+    pub(super) debuginfod_timeout: Duration,
     /// When to use colours
     ///
     /// With auto they are used on a terminal, unless NO_COLOR is set or TERM is dumb.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Exit;
 use super::args::DumpArgs;
+use super::fetch::{Remark, debuginfod};
 use super::output::NewFile;
 use super::progress::Progress;
 use super::render::{Printer, choose};
@@ -27,10 +28,13 @@ pub(super) fn run(arguments: &DumpArgs) -> Result<Exit, Failure> {
     }
     let several = arguments.targets.len() > 1 || arguments.all;
     let mut printer = Printer::open(&arguments.render, several)?;
+    let remark = Remark::default();
+    let mut options = arguments.render.dump_options();
+    options.debuginfod = debuginfod(&arguments.render, &remark);
     let mut exits = vec![Exit::Nothing; found.failures.len()];
     found.failures.iter().for_each(|failure| tell(failure, arguments));
     for pid in found.pids {
-        let exit = match one(pid, arguments) {
+        let exit = match one(pid, arguments, &options, &remark) {
             Ok((report, Ok(()))) => printer.print(&report)?,
             Ok((report, Err(not_saved))) => {
                 tell(&not_saved, arguments);
@@ -58,9 +62,14 @@ fn tell(failure: &Failure, arguments: &DumpArgs) {
 }
 
 /// The report of one process, and whether its snapshot was saved.
-fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), Failure> {
+fn one(
+    pid: Pid,
+    arguments: &DumpArgs,
+    options: &dump::Options,
+    remark: &Remark,
+) -> Result<(Report, Result<(), Failure>), Failure> {
     let threads = &arguments.render.threads;
-    let options = collect::Options {
+    let how = collect::Options {
         timeout: arguments.timeout,
         stack_bytes: arguments.stack_bytes,
         threads: threads.clone(),
@@ -73,9 +82,9 @@ fn one(pid: Pid, arguments: &DumpArgs) -> Result<(Report, Result<(), Failure>), 
     let file = path.map(|path| NewFile::create(path, Some(PRIVATE))).transpose()?;
     let mut saved = Ok(());
     let mut clock = Instant::now();
-    let _progress =
-        Progress::start(format!("dumping process {pid}"), arguments.render.quiet || arguments.render.verbose);
-    let report = dump::live(pid, &options, &arguments.render.dump_options(), |snapshot, images| {
+    let silent = arguments.render.quiet || arguments.render.verbose;
+    let _progress = Progress::start(format!("dumping process {pid}"), remark, silent);
+    let report = dump::live(pid, &how, options, |snapshot, images| {
         arguments.render.say(|| {
             let held = match snapshot.pause_ns {
                 Some(ns) => format!("held for {} µs", ns / 1000),

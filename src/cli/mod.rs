@@ -2,6 +2,7 @@
 mod args;
 mod dump;
 mod exit;
+mod fetch;
 mod helper;
 mod output;
 mod progress;

@@ -4,6 +4,8 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::fetch::Remark;
+
 /// Nothing is shown before this, and the display moves on as often.
 const STEP: Duration = Duration::from_secs(1);
 /// Back to the start of the line, and clear it.
@@ -17,19 +19,21 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Starts, if standard error is a terminal that can take its line back.
-    pub(super) fn start(what: String, quiet: bool) -> Option<Progress> {
+    /// Starts, if standard error is a terminal that can take its line back. `remark` may change meanwhile.
+    pub(super) fn start(what: String, remark: &Remark, quiet: bool) -> Option<Progress> {
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         if quiet || dumb || !stderr().is_terminal() {
             return None;
         }
+        let remark = Remark::clone(remark);
         let (stop, stopped) = channel::<()>();
         let show = move || {
             let start = Instant::now();
             let mut shown = false;
             while stopped.recv_timeout(STEP) == Err(RecvTimeoutError::Timeout) {
+                let more = remark.lock().map(|text| text.clone()).unwrap_or_default();
                 // Whether anybody reads it makes no difference to the work.
-                let _ = write!(stderr(), "{CLEAR}{what}: {} s", start.elapsed().as_secs());
+                let _ = write!(stderr(), "{CLEAR}{what}: {} s{more}", start.elapsed().as_secs());
                 shown = true;
             }
             if shown {

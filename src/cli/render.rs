@@ -10,6 +10,7 @@ use crate::error::Failure;
 use crate::ids::Tid;
 use crate::report::{Report, ReportOptions, Style, json, text};
 use crate::snapshot::{Problem, Snapshot};
+use crate::source::SourceOptions;
 use crate::symbolize::SymbolOptions;
 use crate::unwind::UnwindOptions;
 
@@ -31,6 +32,7 @@ impl RenderArgs {
         let mut options = dump::Options::with_debug_dirs(self.debug_dirs.iter().map(PathBuf::clone));
         options.unwind = UnwindOptions { max_frames: self.max_frames, scan: self.scan };
         options.symbols = SymbolOptions { inlines: !self.no_inline, lines: !self.no_lines };
+        options.source = SourceOptions { lines: self.source.unwrap_or(0), maps: self.source_maps.clone() };
         options.report = ReportOptions { registers: !self.no_registers };
         options
     }

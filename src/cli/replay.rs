@@ -4,6 +4,8 @@ use std::io::BufReader;
 
 use super::Exit;
 use super::args::ReplayArgs;
+use super::fetch::{Remark, debuginfod};
+use super::progress::Progress;
 use super::render::{Printer, choose};
 use crate::dump;
 use crate::error::Failure;
@@ -15,7 +17,13 @@ pub(super) fn run(arguments: &ReplayArgs) -> Result<Exit, Failure> {
     let mut snapshot = load(&mut BufReader::new(file)).map_err(|error| Failure::snapshot(path, &error))?;
     choose(&mut snapshot, &arguments.render.threads)?;
     let mut printer = Printer::open(&arguments.render, false)?;
-    let report = dump::replay(&snapshot, &arguments.render.dump_options());
+    let remark = Remark::default();
+    let mut options = arguments.render.dump_options();
+    options.debuginfod = debuginfod(&arguments.render, &remark);
+    let what = format!("reading {}", path.display());
+    let progress = Progress::start(what, &remark, arguments.render.quiet || arguments.render.verbose);
+    let report = dump::replay(&snapshot, &options);
+    drop(progress);
     let exit = printer.print(&report)?;
     printer.finish()?;
     Ok(exit)

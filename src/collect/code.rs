@@ -11,26 +11,63 @@ const BEFORE: u64 = 16;
 const AFTER: u64 = 32;
 /// All code of a process together.
 const LIMIT: u64 = 16 << 20;
+/// Different addresses that are looked at.
+const MAX_POINTERS: usize = 1 << 20;
+
+/// What registers and stacks hold that may be an address of such code.
+#[derive(Debug)]
+pub(super) struct Pointers {
+    /// Where such code is, by ascending address.
+    pub(super) ranges: Vec<(u64, u64)>,
+    /// By ascending address.
+    pub(super) addresses: Vec<u64>,
+}
+
+impl Pointers {
+    /// The pointers of all threads; none if there is no such code.
+    pub(super) fn of(mappings: &[Mapping], modules: &[Module], threads: &[ThreadSnapshot]) -> Pointers {
+        let ranges = fileless_code(mappings, modules);
+        let mut addresses = Vec::new();
+        let mut full = MAX_POINTERS;
+        for thread in threads.iter().filter(|_| !ranges.is_empty()) {
+            let registers = thread.registers.iter().flat_map(Registers::iter).map(|(_, _, value)| value);
+            let words = thread.stacks.iter().flat_map(aligned_words);
+            for word in registers.chain(words).filter(|&word| range_of(&ranges, word).is_some()) {
+                addresses.push(word);
+                if addresses.len() >= full {
+                    addresses.sort_unstable();
+                    addresses.dedup();
+                    full = MAX_POINTERS.max(2 * addresses.len());
+                }
+            }
+        }
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses.truncate(MAX_POINTERS);
+        Pointers { ranges, addresses }
+    }
+
+    /// The addresses, and the byte before each: a caller is looked up there.
+    pub(super) fn lookups(&self) -> Vec<u64> {
+        let pairs = self.addresses.iter().flat_map(|&address| [address.saturating_sub(1), address]);
+        let mut lookups: Vec<u64> = pairs.collect();
+        lookups.sort_unstable();
+        lookups.dedup();
+        lookups
+    }
+}
+
+/// Whether there is code in no file.
+pub(super) fn is_generated(mappings: &[Mapping], modules: &[Module]) -> bool {
+    !fileless_code(mappings, modules).is_empty()
+}
 
 /// Copies the code that the stacks and registers of the threads point to.
-pub(super) fn copy(
-    memory: &Memory,
-    mappings: &[Mapping],
-    modules: &[Module],
-    threads: &[ThreadSnapshot],
-) -> Vec<MemoryPiece> {
-    let ranges = fileless_code(mappings, modules);
-    if ranges.is_empty() {
-        return Vec::new();
-    }
-    let mut addresses = Vec::new();
-    for thread in threads {
-        let registers = thread.registers.iter().flat_map(Registers::iter).map(|(_, _, value)| value);
-        let words = thread.stacks.iter().flat_map(aligned_words);
-        addresses.extend(registers.chain(words).filter_map(|word| Some((word, range_of(&ranges, word)?))));
-    }
-    addresses.sort_unstable();
-    addresses.dedup();
+pub(super) fn copy(memory: &Memory, pointers: &Pointers) -> Vec<MemoryPiece> {
+    let ranges = &pointers.ranges;
+    let addresses = pointers.addresses.iter();
+    let addresses: Vec<_> =
+        addresses.filter_map(|&address| Some((address, range_of(ranges, address)?))).collect();
     let mut pieces = Vec::new();
     for (start, end) in merge(&addresses) {
         let mut bytes = vec![0; (end - start) as usize];

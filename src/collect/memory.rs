@@ -50,6 +50,17 @@ impl Memory {
         }
     }
 
+    /// Copies pieces of one size, one after the other, up to the first that cannot be read; gives their
+    /// number. By file this takes a call for each.
+    pub(super) fn read_pieces(&self, via: Tid, addresses: &[u64], buffer: &mut [u8], size: usize) -> usize {
+        if self.file.is_none() {
+            return memory::read_pieces(via, addresses, buffer, size);
+        }
+        let mut pieces = addresses.iter().zip(buffer.chunks_exact_mut(size));
+        let failed = pieces.position(|(address, piece)| self.read_by(via, *address, piece) < size);
+        failed.unwrap_or(addresses.len())
+    }
+
     /// The thread that is named where there is no file.
     pub(super) fn via(&self) -> Tid {
         self.via

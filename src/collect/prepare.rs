@@ -7,9 +7,10 @@ use threaddump_arch::Arch;
 use super::denied::{self, is_gone, is_refusal};
 use super::error::io_error;
 use super::fingerprint::Fingerprint;
+use super::jit::Lists;
 use super::memory::Memory;
 use super::modules::{self, Finder};
-use super::{CollectError, Options, PermissionReason, Via, facts, live, proc};
+use super::{CollectError, Options, PermissionReason, Via, code, facts, live, proc};
 use crate::ids::{Pid, Tid};
 use crate::proc::{ProcDir, Stat, Status, parse_maps};
 use crate::snapshot::{Mapping, Module, Problem, ProcessFacts, Snapshot};
@@ -37,6 +38,8 @@ pub struct Prepared {
     root: PathBuf,
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) problems: Vec<Problem>,
+    /// What JIT compilers have registered.
+    pub(super) jit: Lists,
     /// Why its threads cannot be stopped, where that is known before the attempt.
     refusal: Option<CollectError>,
 }
@@ -93,6 +96,7 @@ fn read(pid: Pid, options: &Options) -> Result<Prepared, CollectError> {
         root,
         fingerprint,
         problems,
+        jit: Lists::default(),
         refusal,
     })
 }
@@ -117,6 +121,16 @@ impl Prepared {
     /// ended.
     pub fn proc_dir(&self) -> PathBuf {
         self.dir.path().to_owned()
+    }
+
+    /// Whether the process has code that is in no file, made by a JIT compiler.
+    pub fn has_generated_code(&self) -> bool {
+        code::is_generated(&self.mappings, &self.modules)
+    }
+
+    /// Looks for registered code by these descriptors of GDB's JIT interface (process addresses).
+    pub fn follow_jit(&mut self, descriptors: &[u64]) {
+        self.jit = Lists::read(&self.memory, descriptors);
     }
 
     /// Copies registers and stacks in the way that was asked for, or in the best one that is allowed.

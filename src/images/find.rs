@@ -16,9 +16,9 @@ use threaddump_arch::Arch;
 use super::FileAccess;
 use super::elf::{Elf, Layout};
 use super::links::{self, AltLink, DebugLink};
-use super::notes;
 use super::sections::Contents;
 use super::store::Store;
+use super::{generated, notes};
 use crate::snapshot::{Module, hex};
 use crate::sys::mapping::{FileMapping, open_regular};
 use crate::sys::root::Root;
@@ -38,6 +38,8 @@ pub(super) struct Finder<'s> {
     /// The target's root directory, held so that it can be used after the target has ended.
     root: Option<Root>,
     debug_dirs: Vec<PathBuf>,
+    /// Debug files that were fetched, by build ID.
+    supplied: RefCell<HashMap<Vec<u8>, PathBuf>>,
     /// Files that are mapped already.
     mapped: RefCell<HashMap<FileKey, &'s FileMapping>>,
     /// Bytes whose checksum may still be computed.
@@ -63,6 +65,10 @@ enum Refusal {
 }
 
 impl<'s> Finder<'s> {
+    pub(super) fn arch(&self) -> Arch {
+        self.arch
+    }
+
     pub(super) fn new(store: &'s Store, arch: Arch, access: &FileAccess, debug_dirs: &[PathBuf]) -> Self {
         let root = match access {
             FileAccess::Live { root, .. } => Root::open(root).ok(),
@@ -74,6 +80,7 @@ impl<'s> Finder<'s> {
             access: access.clone(),
             root,
             debug_dirs: debug_dirs.to_vec(),
+            supplied: RefCell::default(),
             mapped: RefCell::default(),
             unchecked: Cell::new(MAX_CHECKED),
         }
@@ -186,6 +193,29 @@ impl<'s> Finder<'s> {
         Ok(Contents::new(elf, self.store))
     }
 
+    /// An object inside of another.
+    ///
+    /// # Errors
+    ///
+    /// In words, if it is no ELF object.
+    pub(super) fn inner(&self, bytes: &'s [u8]) -> Result<Contents<'s>, String> {
+        Ok(Contents::new(Elf::parse(bytes, Layout::File, self.arch)?, self.store))
+    }
+
+    /// An ELF object about generated code, whose addresses are made process addresses.
+    ///
+    /// # Errors
+    ///
+    /// In words, if it is no ELF object.
+    pub(super) fn generated(&self, bytes: &[u8]) -> Result<Contents<'s>, String> {
+        let linked = self.store.keep_bytes(generated::link(bytes));
+        let mut elf = Elf::parse(linked, Layout::File, self.arch)?;
+        elf.fixed = true;
+        // Where its sections are is what counts; nothing loaded it by its segments.
+        elf.segments.clear();
+        Ok(Contents::new(elf, self.store))
+    }
+
     /// Opens a path as the target would: its symbolic links cannot leave its root.
     fn open(&self, path: &Path) -> io::Result<File> {
         match &self.root {
@@ -194,8 +224,27 @@ impl<'s> Finder<'s> {
         }
     }
 
+    pub(super) fn supply(&self, build_id: &[u8], path: PathBuf) {
+        self.supplied.borrow_mut().insert(build_id.to_vec(), path);
+    }
+
+    pub(super) fn debug_dirs(&self) -> &[PathBuf] {
+        &self.debug_dirs
+    }
+
+    /// The ELF files that a path leads to: in the target's root, and on this machine. Files that are not
+    /// there are left out; errors are in words.
+    pub(super) fn everywhere(&self, path: &Path) -> Vec<Result<Opened<'s>, String>> {
+        let inside = self.root.as_ref().map(|_| self.open(path));
+        let files = inside.into_iter().chain([open_regular(path)]);
+        files.filter_map(Result::ok).map(|file| self.map(&file)).collect()
+    }
+
     /// The separate debug file for a build ID.
     pub(super) fn debug_file(&self, build_id: &[u8]) -> Option<(Opened<'s>, PathBuf)> {
+        if let Some(path) = self.supplied.borrow().get(build_id) {
+            return Some((self.debug_candidate(&open_regular(path).ok()?, build_id)?, path.clone()));
+        }
         let digits = hex(build_id);
         let (first, rest) = digits.split_at_checked(2).filter(|(_, rest)| !rest.is_empty())?;
         let name = format!(".build-id/{first}/{rest}.debug");

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use gimli::{EndianSlice, LittleEndian};
-use threaddump_dwarf::symbols::{DebugInfo, DebugInfoError, SymbolTable};
+use threaddump_arch::Arch;
+use threaddump_dwarf::symbols::{DebugInfo, DebugInfoError, Function, SymbolTable};
 use threaddump_dwarf::{EhSections, gimli};
 
 use super::Slice;
 use super::elf::{Layout, PF_X};
 use super::find::{Finder, Opened};
+use super::links::AltLink;
 use super::sections::Contents;
-use super::{notes, plt};
+use super::split::{Places, SplitSearch};
+use super::{mini, named, notes, plt};
 use crate::snapshot::{Module, ModuleImage, Problem};
 use crate::sys::mapping::FileMapping;
 
@@ -37,10 +40,15 @@ pub struct Image<'s> {
     eh_sections: OnceCell<Option<EhSections<Slice<'s>>>>,
     debug: OnceCell<Option<(Opened<'s>, PathBuf)>>,
     shared_debug: OnceCell<Option<Opened<'s>>>,
+    split: SplitSearch<'s>,
+    mini: OnceCell<Option<Contents<'s>>>,
+    /// `.dynsym` together with the symbols of `mini`.
+    merged: OnceCell<Option<SymbolTable<'s>>>,
     refused: RefCell<Vec<String>>,
     /// What may still be looked at for stubs of the procedure linkage table.
     plt_work: Cell<u64>,
     failure: Option<String>,
+    generated: bool,
 }
 
 impl<'s> Image<'s> {
@@ -53,6 +61,7 @@ impl<'s> Image<'s> {
             Some((contents, mapping)) => (Some(contents), mapping),
             None => (None, None),
         };
+        let generated = matches!(module.image, ModuleImage::Generated(_));
         let own_id = || contents.as_ref().and_then(|contents| notes::build_id(&contents.elf));
         Image {
             path: module.path.clone(),
@@ -64,12 +73,30 @@ impl<'s> Image<'s> {
             mapping,
             finder: Rc::clone(finder),
             eh_sections: OnceCell::new(),
-            debug: OnceCell::new(),
-            shared_debug: OnceCell::new(),
+            // What the target made names no file.
+            debug: if generated { OnceCell::from(None) } else { OnceCell::new() },
+            shared_debug: if generated { OnceCell::from(None) } else { OnceCell::new() },
+            split: SplitSearch::default(),
+            mini: OnceCell::new(),
+            merged: OnceCell::new(),
             refused: RefCell::default(),
             plt_work: Cell::new(plt::WORK),
             failure: failure.flatten(),
+            generated,
         }
+    }
+
+    /// Whether it is an object that a JIT compiler registered.
+    pub fn is_generated(&self) -> bool {
+        self.generated
+    }
+
+    /// Where a symbol of the module's own file is (process address). Searches the strings for the name
+    /// first, so that the symbols are looked at only if it is there.
+    pub fn symbol_address(&self, name: &[u8]) -> Option<u64> {
+        let (contents, bias) = (self.contents.as_ref()?, self.bias?);
+        let address = named::address(&contents.raw_tables(bias), name)?;
+        Some(address.wrapping_add(bias))
     }
 
     /// Path in the target's root, or `[vdso]`.
@@ -110,6 +137,11 @@ impl<'s> Image<'s> {
         entry != 0 && after.is_some_and(|after| after < ENTRY)
     }
 
+    /// Whether handlers of signals return to this process address.
+    pub fn is_signal_trampoline(&self, process_address: u64) -> bool {
+        self.finder.arch().is_signal_trampoline(self.code(process_address, Arch::TRAMPOLINE))
+    }
+
     /// The separate debug file in use, as the target names it. Known once something was looked up
     /// in it.
     pub fn debug_file(&self) -> Option<PathBuf> {
@@ -127,9 +159,9 @@ impl<'s> Image<'s> {
         self.eh_sections.get_or_init(|| self.contents.as_ref()?.eh_sections()).clone()
     }
 
-    /// `.debug_frame` of the file, else of the debug file.
+    /// `.debug_frame` of the file, else of the debug file or of `.gnu_debugdata`.
     pub fn debug_frame(&self) -> Option<Slice<'s>> {
-        let holder = self.holder_of(".debug_frame")?;
+        let holder = self.holder_of(".debug_frame").or_else(|| self.mini())?;
         let bytes = holder.debug(".debug_frame");
         (!bytes.is_empty()).then(|| EndianSlice::new(bytes, LittleEndian))
     }
@@ -155,7 +187,26 @@ impl<'s> Image<'s> {
     pub fn symbol_tables(&self) -> Vec<SymbolTable<'s>> {
         let Some(contents) = &self.contents else { return Vec::new() };
         let full = contents.symtab().or_else(|| self.debug_contents()?.symtab());
+        if full.is_none() {
+            let merge = || mini::merged(self.mini()?, contents, contents.store());
+            if let Some(merged) = self.merged.get_or_init(merge) {
+                return vec![merged.clone()];
+            }
+        }
         full.into_iter().chain(contents.dynsym(self.bias.unwrap_or(0))).collect()
+    }
+
+    /// What is in `.gnu_debugdata`.
+    fn mini(&self) -> Option<&Contents<'s>> {
+        let open = || {
+            let opened = mini::open(self.contents.as_ref()?, &self.finder, self.build_id())?;
+            let refuse = |why| {
+                let name = String::from_utf8_lossy(&self.path);
+                self.refused.borrow_mut().push(format!("cannot use .gnu_debugdata of {name}: {why}"));
+            };
+            opened.map_err(refuse).ok()
+        };
+        self.mini.get_or_init(open).as_ref()
     }
 
     /// The function that a stub of the procedure linkage table calls, and the file address of the
@@ -167,15 +218,31 @@ impl<'s> Image<'s> {
     /// The DWARF of the file, else of its debug file. `None` if there is none.
     pub fn debug_info(&self) -> Option<Result<DebugInfo<'s>, DebugInfoError>> {
         let holder = self.holder_of(".debug_info")?;
-        let separate = self.debug.get().and_then(Option::as_ref).map(|(_, path)| path.as_path());
-        let path = separate.unwrap_or(Path::new(OsStr::from_bytes(&self.path)));
-        let find = || self.finder.shared_debug_file(&holder.elf, path);
-        Some(match self.shared_debug.get_or_init(find) {
+        Some(match self.shared_debug(holder) {
             Some(shared) => {
                 DebugInfo::with_shared(|name| holder.debug(name), |name| shared.contents.debug(name))
             }
             None => DebugInfo::new(|name| holder.debug(name)),
         })
+    }
+
+    /// The file that `holder`, which has the DWARF, shares with others.
+    fn shared_debug(&self, holder: &Contents<'s>) -> Option<&Opened<'s>> {
+        let separate = self.debug.get().and_then(Option::as_ref).map(|(_, path)| path.as_path());
+        let path = separate.unwrap_or(Path::new(OsStr::from_bytes(&self.path)));
+        self.shared_debug.get_or_init(|| self.finder.shared_debug_file(&holder.elf, path)).as_ref()
+    }
+
+    /// What `info`, which is this image's, says about a file address. Files of split DWARF that it needs
+    /// for that are looked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`DebugInfo::at`].
+    pub fn look_up(&self, info: &mut DebugInfo<'s>, address: u64) -> Result<Function, DebugInfoError> {
+        let debug_file = self.debug.get().and_then(Option::as_ref).map(|(_, path)| path.as_path());
+        let places = Places { object: Path::new(OsStr::from_bytes(&self.path)), debug_file };
+        self.split.look_up(info, address, &self.finder, places)
     }
 
     /// What could not be read or used so far.
@@ -193,9 +260,39 @@ impl<'s> Image<'s> {
         let debug_damaged = debug.filter(|(opened, _)| opened.mapping.damaged());
         let changed = damaged.into_iter().chain(debug_damaged.map(|(_, path)| path.display().to_string()));
         let changed = changed.map(|path| format!("{path} became shorter while it was read"));
-        let links = self.refused.borrow().clone();
+        let links = self.refused.borrow().clone().into_iter().chain(self.split.problems());
         let messages = refused.chain(own).chain(separate).chain(changed).chain(links);
         messages.map(|message| Problem::new("file", message)).collect()
+    }
+
+    /// The build ID of a file that is not here and would tell more: see [`super::Images::lacking`].
+    pub(super) fn lacking(&self, lines: bool) -> Option<Vec<u8>> {
+        let own = self.contents.as_ref()?;
+        let Some(holder) = self.holder_of(".debug_info") else {
+            let named = || {
+                own.symtab().is_some()
+                    || self.mini().is_some()
+                    || self.debug_contents().is_some_and(|debug| debug.symtab().is_some())
+            };
+            return self.build_id.clone().filter(|_| lines || !named());
+        };
+        let wanted = AltLink::of(&holder.elf)?.build_id;
+        self.shared_debug(holder).is_none().then(|| wanted.to_vec())
+    }
+
+    /// Forgets what was not found, since it is here now. Whether it has rules to unwind by that were not
+    /// there before.
+    pub(super) fn look_again(&mut self, build_id: &[u8]) -> bool {
+        if self.build_id() == Some(build_id) {
+            let had = self.debug_frame().is_some();
+            self.debug = OnceCell::new();
+            self.shared_debug = OnceCell::new();
+            return !had && self.debug_frame().is_some();
+        }
+        if self.shared_debug.get().is_some_and(Option::is_none) {
+            self.shared_debug = OnceCell::new();
+        }
+        false
     }
 
     /// The object that has a debug section: the file itself if it does.
@@ -231,6 +328,7 @@ fn open<'s>(module: &Module, finder: &Finder<'s>) -> Result<Parts<'s>, Option<St
         }
         ModuleImage::FileCopy(bytes) => (bytes, Layout::File),
         ModuleImage::Memory(bytes) => (bytes, Layout::Memory),
+        ModuleImage::Generated(bytes) => return Ok((finder.generated(bytes).map_err(Some)?, None)),
         ModuleImage::None => return Err(None),
     };
     let contents = finder.copy(bytes, layout).map_err(Some)?;

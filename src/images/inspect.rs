@@ -4,9 +4,9 @@ use std::cell::Cell;
 use threaddump_arch::Arch;
 
 use super::elf::{Elf, Layout};
-use super::notes;
 use super::sections::Contents;
 use super::store::Store;
+use super::{generated, named, notes};
 
 /// Opens `bytes` as an ELF file and as a memory image and looks up an address in all of it.
 /// Returns how much was found, in no particular unit. Never panics.
@@ -14,6 +14,12 @@ pub fn inspect(bytes: &[u8], address: u64) -> usize {
     let store = Store::new();
     let bytes = store.keep_bytes(bytes.to_vec());
     [Layout::File, Layout::Memory].iter().map(|&layout| one(bytes, layout, address, &store)).sum()
+}
+
+/// The same with an object that a JIT compiler registered.
+pub fn inspect_generated(bytes: &[u8], address: u64) -> usize {
+    let store = Store::new();
+    one(store.keep_bytes(generated::link(bytes)), Layout::File, address, &store)
 }
 
 fn one<'s>(bytes: &'s [u8], layout: Layout, address: u64, store: &'s Store) -> usize {
@@ -28,6 +34,7 @@ fn one<'s>(bytes: &'s [u8], layout: Layout, address: u64, store: &'s Store) -> u
         count(eh.eh_frame.len());
     }
     count(contents.debug(".debug_frame").len());
+    count(named::address(&contents.raw_tables(bias), b"main").map_or(0, |_| 1));
     for table in contents.symtab().into_iter().chain(contents.dynsym(bias)) {
         count(table.resolve(&[0, address, u64::MAX]).into_iter().flatten().count());
     }

@@ -6,13 +6,18 @@
 mod dynamic;
 mod elf;
 mod find;
+mod generated;
 mod image;
 mod inflate;
 mod inspect;
+mod lacking;
 mod links;
+mod mini;
+mod named;
 mod notes;
 mod plt;
 mod sections;
+mod split;
 mod store;
 
 #[cfg(test)]
@@ -25,7 +30,8 @@ use threaddump_arch::Arch;
 use threaddump_dwarf::gimli;
 
 pub use image::Image;
-pub use inspect::inspect;
+pub use inspect::{inspect, inspect_generated};
+pub use lacking::build_id_of;
 pub use store::Store;
 
 use crate::snapshot::{Module, ModuleImage, Problem, Snapshot};
@@ -33,6 +39,9 @@ use find::Finder;
 
 /// Bytes of a section.
 pub type Slice<'s> = gimli::EndianSlice<'s, gimli::LittleEndian>;
+
+/// GDB's name for the head of the list of registered code.
+const JIT_DESCRIPTOR: &[u8] = b"__jit_debug_descriptor";
 
 /// Most bytes of files that are copied into one snapshot.
 const MAX_EMBEDDED: usize = 1 << 30;
@@ -72,6 +81,8 @@ pub struct Images<'s> {
     images: Vec<Image<'s>>,
     /// The highest end of each image and those before it.
     reach: Vec<u64>,
+    /// Problems with files that are elsewhere.
+    notes: Vec<Problem>,
 }
 
 impl<'s> Images<'s> {
@@ -84,7 +95,7 @@ impl<'s> Images<'s> {
         options: &ImageOptions,
     ) -> Images<'s> {
         let finder = Rc::new(Finder::new(store, arch, files, &options.debug_dirs));
-        let mut images = Images { finder, images: Vec::new(), reach: Vec::new() };
+        let mut images = Images { finder, images: Vec::new(), reach: Vec::new(), notes: Vec::new() };
         images.add(modules);
         images
     }
@@ -122,6 +133,11 @@ impl<'s> Images<'s> {
         }
     }
 
+    /// Where JIT compilers register their code for debuggers (process addresses).
+    pub fn jit_descriptors(&self) -> Vec<u64> {
+        self.images.iter().filter_map(|image| image.symbol_address(JIT_DESCRIPTOR)).collect()
+    }
+
     /// The image whose module holds a process address.
     pub fn at(&self, process_address: u64) -> Option<&Image<'s>> {
         let after = self.images.partition_point(|image| image.start() <= process_address);
@@ -138,6 +154,6 @@ impl<'s> Images<'s> {
 
     /// What could not be read or used so far, by module.
     pub fn problems(&self) -> Vec<Problem> {
-        self.images.iter().flat_map(Image::problems).collect()
+        self.images.iter().flat_map(Image::problems).chain(self.notes.iter().cloned()).collect()
     }
 }

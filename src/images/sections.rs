@@ -20,14 +20,18 @@ use super::store::Store;
 pub(super) struct Contents<'s> {
     pub(super) elf: Elf<'s>,
     store: &'s Store,
-    /// By section name. What could not be inflated is empty.
-    inflated: RefCell<BTreeMap<String, &'s [u8]>>,
+    /// By section name, and how many have it before. What could not be inflated is empty.
+    inflated: RefCell<BTreeMap<(String, usize), &'s [u8]>>,
     failures: RefCell<Vec<String>>,
 }
 
 impl<'s> Contents<'s> {
     pub(super) fn new(elf: Elf<'s>, store: &'s Store) -> Contents<'s> {
         Contents { elf, store, inflated: RefCell::default(), failures: RefCell::default() }
+    }
+
+    pub(super) fn store(&self) -> &'s Store {
+        self.store
     }
 
     /// Which sections could not be inflated, and why.
@@ -37,14 +41,25 @@ impl<'s> Contents<'s> {
 
     /// Whether a `.debug_*` section has contents, in whatever form.
     pub(super) fn has_debug(&self, name: &str) -> bool {
-        self.find_debug(name).is_some()
+        self.find_debug(name, 0).is_some()
     }
 
-    fn find_debug(&self, name: &str) -> Option<(&Section<'s>, &'s [u8])> {
+    /// How many sections have a name. Files of split DWARF have several of one name.
+    pub(super) fn count(&self, name: &str) -> usize {
+        self.elf.sections.iter().filter(|section| section.name == name.as_bytes()).count()
+    }
+
+    /// The section of a name that has so many of them before it.
+    fn find_debug(&self, name: &str, place: usize) -> Option<(&Section<'s>, &'s [u8])> {
         let full = |section: &&Section<'s>| section.size > 0 && self.elf.contents(section).is_some();
         let old = name.replacen(".debug_", ".zdebug_", 1);
         let named = |wanted: &str| {
-            self.elf.sections.iter().filter(|section| section.name == wanted.as_bytes()).find(full)
+            self.elf
+                .sections
+                .iter()
+                .filter(|section| section.name == wanted.as_bytes())
+                .filter(full)
+                .nth(place)
         };
         let section = named(name).or_else(|| named(&old))?;
         Some((section, self.elf.contents(section)?))
@@ -52,12 +67,17 @@ impl<'s> Contents<'s> {
 
     /// A `.debug_*` section, inflated; empty if there is none.
     pub(super) fn debug(&self, name: &str) -> &'s [u8] {
-        let Some((section, bytes)) = self.find_debug(name) else { return &[] };
+        self.debug_at(name, 0)
+    }
+
+    /// The same of the section that has so many of its name before it.
+    pub(super) fn debug_at(&self, name: &str, place: usize) -> &'s [u8] {
+        let Some((section, bytes)) = self.find_debug(name, place) else { return &[] };
         let is_old = section.name.starts_with(b".zdebug_");
         if section.flags & SHF_COMPRESSED == 0 && !is_old {
             return bytes;
         }
-        if let Some(inflated) = self.inflated.borrow().get(name) {
+        if let Some(inflated) = self.inflated.borrow().get(&(name.to_owned(), place)) {
             return inflated;
         }
         let compressed = if is_old { Compressed::with_magic(bytes) } else { Compressed::with_header(bytes) };
@@ -71,7 +91,7 @@ impl<'s> Contents<'s> {
                 &[]
             }
         };
-        self.inflated.borrow_mut().insert(name.to_owned(), inflated);
+        self.inflated.borrow_mut().insert((name.to_owned(), place), inflated);
         inflated
     }
 
@@ -88,6 +108,18 @@ impl<'s> Contents<'s> {
         })
     }
 
+    /// Symbols and strings of `.symtab` and `.dynsym`, as they are.
+    pub(super) fn raw_tables(&self, bias: u64) -> Vec<(&'s [u8], &'s [u8])> {
+        let sections = &self.elf.sections;
+        let of_kind = |kind| {
+            let section = sections.iter().find(|section| section.kind == kind)?;
+            let strings = sections.get(section.link as usize)?;
+            Some((self.elf.contents(section)?, self.elf.contents(strings)?))
+        };
+        let dynamic = of_kind(SHT_DYNSYM).or_else(|| dynamic::symbols(&self.elf, bias));
+        dynamic.into_iter().chain(of_kind(SHT_SYMTAB)).collect()
+    }
+
     fn table(&self, kind: u32) -> Option<SymbolTable<'s>> {
         let sections = &self.elf.sections;
         let (index, section) = sections.iter().enumerate().find(|(_, section)| section.kind == kind)?;
@@ -100,7 +132,7 @@ impl<'s> Contents<'s> {
     }
 
     /// Where code is: sections as symbols name them, else executable segments.
-    fn code_ranges(&self) -> Vec<Code> {
+    pub(super) fn code_ranges(&self) -> Vec<Code> {
         let wanted = SHF_ALLOC | SHF_EXECINSTR;
         let sections = self.elf.sections.iter().zip(0_u32..);
         let sections = sections.filter(|(section, _)| section.flags & wanted == wanted);

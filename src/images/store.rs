@@ -50,6 +50,13 @@ impl Store {
         self.keep_bytes(bytes)
     }
 
+    /// Bytes that may still be inflated from so many, if it is not said beforehand how many they become.
+    pub(super) fn most_of(&self, compressed: usize) -> u64 {
+        let ordinary = ORDINARY.saturating_mul(compressed as u64);
+        let room = MAX_INFLATED.saturating_sub(self.inflated.get());
+        ordinary.min(room).max(MAX_SUSPICIOUS.saturating_sub(self.suspicious.get()))
+    }
+
     /// Bytes that may still be inflated from so many, if they are said to become `size`.
     pub(super) fn room(&self, size: u64, compressed: usize) -> u64 {
         if is_ordinary(size, compressed) {

@@ -254,10 +254,12 @@ impl Frames<'_, '_, '_, '_> {
             module_offset: image.and_then(|image| image.file_address(raw.pc)).map(Hex),
             build_id,
             function: None,
+            function_from: None,
             function_offset: None,
             file: None,
             line: None,
             column: None,
+            source: None,
             inlined: false,
             how: raw.how.as_str(),
         }
@@ -273,6 +275,7 @@ impl Frames<'_, '_, '_, '_> {
         let start = named.function_start.filter(|_| !named.inlined);
         Frame {
             function: named.function.as_deref().map(|text| self.shared(text)),
+            function_from: named.function.is_some().then(|| named.origin.as_str()),
             function_offset: start.and_then(|start| pc.checked_sub(start)),
             file: named.file.as_deref().map(|text| self.shared(text)),
             line: named.line,

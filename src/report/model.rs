@@ -221,6 +221,8 @@ pub struct Frame {
     pub build_id: Option<Text>,
     /// Demangled function name.
     pub function: Option<Text>,
+    /// Where the name comes from: `file`, `jit` or `perf_map`.
+    pub function_from: Option<&'static str>,
     /// pc minus start of the function; not for inlined frames.
     pub function_offset: Option<u64>,
     /// Source file.
@@ -229,10 +231,21 @@ pub struct Frame {
     pub line: Option<u32>,
     /// Column, from 1.
     pub column: Option<u32>,
+    /// Lines around that line; `None` if they were not asked for or not found.
+    pub source: Option<Arc<[SourceLine]>>,
     /// Whether the function was inlined into the next frame.
     pub inlined: bool,
     /// How the frame was found.
     pub how: &'static str,
+}
+
+/// A line of a source file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SourceLine {
+    /// Its number, from 1.
+    pub line: u32,
+    /// The line without its end.
+    pub text: String,
 }
 
 impl Report {

@@ -30,6 +30,9 @@ pub struct Snapshot {
     pub threads: Vec<ThreadSnapshot>,
     /// Pieces of memory that belong to no one thread (code without a file).
     pub memory: Vec<MemoryPiece>,
+    /// Names that a JIT compiler gave to its code in a file for perf(1), as far as registers and stacks
+    /// point there; by ascending address, without overlaps.
+    pub code_names: Vec<CodeName>,
     /// What could not be read.
     pub problems: Vec<Problem>,
 }
@@ -129,7 +132,7 @@ pub struct Permissions {
 /// An ELF object in the target's memory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Module {
-    /// Path in the target's root, or `[vdso]`, `/memfd:…`.
+    /// Path in the target's root, or `[vdso]`, `/memfd:…`, [`JIT_PATH`].
     #[serde(with = "byte_text")]
     pub path: Vec<u8>,
     /// Lowest mapped address (process address space).
@@ -149,6 +152,9 @@ pub struct Module {
     pub image: ModuleImage,
 }
 
+/// Path of modules that a JIT compiler registered.
+pub const JIT_PATH: &str = "[jit]";
+
 /// Where the contents of a module are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModuleImage {
@@ -160,8 +166,25 @@ pub enum ModuleImage {
     /// In the snapshot: a copy of the target's memory (`blob[i]` = address `start + i`), because
     /// there is no file.
     Memory(#[serde(skip)] Vec<u8>),
+    /// In the snapshot: an ELF object about code that a JIT compiler made, as it registered it for
+    /// debuggers. The addresses in its section headers are process addresses.
+    Generated(#[serde(skip)] Vec<u8>),
     /// Nowhere.
     None,
+}
+
+/// Addresses that have one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeName {
+    /// First address (process address space).
+    pub from: u64,
+    /// Address after the last.
+    pub to: u64,
+    /// Where the code of that name begins; not above `from`.
+    pub start: u64,
+    /// The name, any bytes but line ends.
+    #[serde(with = "byte_text")]
+    pub name: Vec<u8>,
 }
 
 /// One thread.

@@ -11,7 +11,7 @@ use threaddump_dwarf::symbols::{DebugInfo, Function, SourceFrame, display_name};
 mod tests;
 
 use crate::images::{Image, Images};
-use crate::snapshot::Problem;
+use crate::snapshot::{CodeName, Problem};
 
 /// What to look up.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +43,31 @@ pub struct Named {
     pub column: Option<u32>,
     /// Whether it was inlined into the next one.
     pub inlined: bool,
+    /// Where the name comes from.
+    pub origin: Origin,
+}
+
+/// Where the name of a function comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// The module's file, or its debug file.
+    #[default]
+    File,
+    /// An object that a JIT compiler registered for debuggers.
+    Jit,
+    /// The file that a JIT compiler writes for perf(1).
+    PerfMap,
+}
+
+impl Origin {
+    /// The name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Origin::File => "file",
+            Origin::Jit => "jit",
+            Origin::PerfMap => "perf_map",
+        }
+    }
 }
 
 /// Finds names; remembers every answer.
@@ -57,6 +82,8 @@ pub struct Symbolizer<'i, 's> {
     nothing: Rc<[Named]>,
     /// Inlined functions that may still be shown.
     inlined_left: usize,
+    /// Names of code that is in no module, by ascending address.
+    code_names: &'i [CodeName],
 }
 
 /// Inlined functions of all frames of a dump. Crafted debug information can have hundreds at every
@@ -89,7 +116,13 @@ impl<'i, 's> Symbolizer<'i, 's> {
             answers: HashMap::new(),
             nothing: Rc::new([]),
             inlined_left: MAX_INLINED,
+            code_names: &[],
         }
+    }
+
+    /// Uses these names for code that is in no module; they ascend.
+    pub fn with_code_names(self, code_names: &'i [CodeName]) -> Symbolizer<'i, 's> {
+        Symbolizer { code_names, ..self }
     }
 
     /// Announces addresses that will be asked for. Their symbols are then found in one pass over
@@ -113,11 +146,25 @@ impl<'i, 's> Symbolizer<'i, 's> {
             return Rc::clone(known);
         }
         let answer = match self.images.at(lookup) {
+            Some(image) if image.is_generated() => {
+                let names = self.name(image, lookup).into_iter();
+                names.map(|named| Named { origin: Origin::Jit, ..named }).collect()
+            }
             Some(image) => self.name(image, lookup).into(),
-            None => Rc::clone(&self.nothing),
+            None => match named_by_compiler(self.code_names, lookup) {
+                Some(named) => Rc::new([named]),
+                None => Rc::clone(&self.nothing),
+            },
         };
         self.answers.insert(lookup, Rc::clone(&answer));
         answer
+    }
+
+    /// The MD5 of a source file by the name that was given for this address, if DWARF has it.
+    pub fn checksum(&mut self, lookup: u64, file: &str) -> Option<[u8; 16]> {
+        let image = self.images.at(lookup)?;
+        let info = self.sources.get_mut(&image.start())?.info.as_mut()?;
+        info.checksum(image.file_address(lookup)?, file)
     }
 
     /// What could not be used so far.
@@ -142,7 +189,10 @@ impl<'i, 's> Symbolizer<'i, 's> {
             let addresses: Vec<u64> = open.iter().map(|&(address, _)| address).collect();
             let mut unknown = Vec::new();
             for (&(address, lookup), found) in open.iter().zip(table.resolve(&addresses)) {
+                // What comes before a signal trampoline without a symbol (musl's) is another function.
+                let misleads = |start| start != address && image.is_signal_trampoline(lookup);
                 match found {
+                    Some(symbol) if !symbol.sized && misleads(symbol.start) => {}
                     Some(symbol) => {
                         let raw = String::from_utf8_lossy(symbol.name).into_owned();
                         self.symbols.insert(lookup, Some(Symbol { raw, start: symbol.start }));
@@ -175,7 +225,7 @@ impl<'i, 's> Symbolizer<'i, 's> {
             return vec![Named::of_symbol(symbol, bias)];
         }
         let source = self.sources.entry(image.start()).or_insert_with(|| Source::open(image));
-        let function = source.at(address);
+        let function = source.at(image, address);
         let options = self.options;
         let mut frames: Vec<Named> =
             function.frames.iter().map(|frame| named(frame, options.lines)).collect();
@@ -216,13 +266,20 @@ impl<'s> Source<'s> {
         }
     }
 
-    fn at(&mut self, address: u64) -> Function {
+    fn at(&mut self, image: &Image<'s>, address: u64) -> Function {
         let Some(info) = &mut self.info else { return Function::default() };
-        info.at(address).unwrap_or_else(|error| {
+        image.look_up(info, address).unwrap_or_else(|error| {
             self.failure.get_or_insert_with(|| error.to_string());
             Function::default()
         })
     }
+}
+
+fn named_by_compiler(names: &[CodeName], lookup: u64) -> Option<Named> {
+    let after = names.partition_point(|name| name.from <= lookup);
+    let found = names[..after].last().filter(|name| lookup < name.to)?;
+    let function = Some(limited(&display_name(&String::from_utf8_lossy(&found.name))));
+    Some(Named { function, function_start: Some(found.start), origin: Origin::PerfMap, ..Named::default() })
 }
 
 fn named(frame: &SourceFrame, lines: bool) -> Named {
@@ -233,6 +290,7 @@ fn named(frame: &SourceFrame, lines: bool) -> Named {
         line: frame.line.filter(|_| lines),
         column: frame.column.filter(|_| lines),
         inlined: true,
+        origin: Origin::File,
     }
 }
 

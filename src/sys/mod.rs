@@ -3,6 +3,7 @@
 //! Each function does one call and gives back what the kernel said; what to do about it is decided
 //! by the callers.
 
+pub mod interrupt;
 pub mod mapping;
 pub mod memory;
 pub mod ptrace;

@@ -64,9 +64,9 @@ impl<'i, 's> Tables<'i, 's> {
         self.executable[..after].last().is_some_and(|(_, end)| address < *end)
     }
 
-    /// Whether the address belongs to an ELF object.
+    /// Whether the address belongs to an ELF object that was loaded.
     pub(super) fn is_module(&self, address: u64) -> bool {
-        self.images.at(address).is_some()
+        self.images.at(address).is_some_and(|image| !image.is_generated())
     }
 
     /// Code bytes of a module, from its file.

@@ -2,7 +2,7 @@
 use serde_json::Value;
 use threaddump::ids::{Pid, Tid};
 use threaddump::report::{
-    Frame, Hex, Omitted, Process, Report, ReportModule, ReportSyscall, Thread, Tool, Tracer,
+    Frame, Hex, Omitted, Process, Report, ReportModule, ReportSyscall, SourceLine, Thread, Tool, Tracer,
 };
 use threaddump::snapshot::{Problem, Source};
 
@@ -47,6 +47,8 @@ pub(crate) fn with_names(report: &Report, name: &str) -> Report {
             frame.module = frame.module.take().map(|_| name.into());
             frame.function = frame.function.take().map(|_| name.into());
             frame.file = frame.file.take().map(|_| name.into());
+            let line = |line: &SourceLine| SourceLine { line: line.line, text: name.to_owned() };
+            frame.source = frame.source.take().map(|lines| lines.iter().map(line).collect());
         }
     }
     report
@@ -137,13 +139,19 @@ fn frame(value: &Value) -> Frame {
         module_offset: optional(&value["module_offset"], hex),
         build_id: shared(&value["build_id"]),
         function: shared(&value["function"]),
+        function_from: optional(&value["function_from"], leak),
         function_offset: value["function_offset"].as_u64(),
         file: shared(&value["file"]),
         line: optional(&value["line"], number),
         column: optional(&value["column"], number),
+        source: optional(&value["source"], |lines| list(lines, source_line).into()),
         inlined: flag(&value["inlined"]),
         how: leak(&value["how"]),
     }
+}
+
+fn source_line(value: &Value) -> SourceLine {
+    SourceLine { line: number(&value["line"]), text: text(&value["text"]) }
 }
 
 fn problem(value: &Value) -> Problem {

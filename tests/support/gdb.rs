@@ -51,6 +51,8 @@ pub(crate) struct Ask {
     pub(crate) debug_dirs: Vec<PathBuf>,
     /// 0 for all.
     pub(crate) max_frames: u32,
+    /// What to read in place of the program.
+    pub(crate) program: Option<PathBuf>,
 }
 
 /// Backtraces of all threads of a process. Frames of tail calls, which gdb infers and which have no
@@ -75,7 +77,9 @@ fn attach(pid: i32, ask: &Ask) -> Result<BTreeMap<i32, Thread>, Stop> {
     for setting in settings(ask) {
         command.arg("-iex").arg(setting);
     }
-    if deleted(pid) {
+    if let Some(program) = &ask.program {
+        command.arg(program);
+    } else if deleted(pid) {
         command.arg(format!("/proc/{pid}/exe"));
     }
     command.arg("-p").arg(pid.to_string()).arg("-x").arg(script);
@@ -92,6 +96,7 @@ fn attach(pid: i32, ask: &Ask) -> Result<BTreeMap<i32, Thread>, Stop> {
 fn settings(ask: &Ask) -> Vec<String> {
     let fixed = [
         "set auto-load off",
+        "set exec-file-mismatch off",
         "set debuginfod enabled off",
         "set pagination off",
         "set confirm off",

@@ -57,7 +57,7 @@ impl Source {
 
 impl Instruction {
     fn parse(line: &str) -> Option<Instruction> {
-        const KEYS: [&str; 18] = [
+        const KEYS: [&str; 21] = [
             "absent",
             "args",
             "build",
@@ -65,11 +65,14 @@ impl Instruction {
             "debug-dir",
             "end",
             "frames",
+            "full-name",
+            "gdb-reads",
             "how",
             "max-frames",
             "may-fail",
             "needs",
             "no-gdb",
+            "reference",
             "spins",
             "stack",
             "state",
@@ -131,8 +134,22 @@ impl Target {
 
     /// The private folder of debug files, if the target has one.
     pub(crate) fn debug_dir(&self) -> Option<PathBuf> {
+        self.path("debug-dir")
+    }
+
+    /// The same program in a form that llvm-symbolizer can read, if it cannot read this one.
+    pub(crate) fn reference(&self) -> Option<PathBuf> {
+        self.path("reference")
+    }
+
+    /// The same program in a form that gdb can read, if it cannot read this one.
+    pub(crate) fn gdb_reads(&self) -> Option<PathBuf> {
+        self.path("gdb-reads")
+    }
+
+    fn path(&self, key: &str) -> Option<PathBuf> {
         let program = self.program();
-        self.value("debug-dir").map(|value| value.replace("$OUT", &program.to_string_lossy()).into())
+        self.value(key).map(|value| value.replace("$OUT", &program.to_string_lossy()).into())
     }
 
     /// Builds the program unless it is newer than its source and was built by the same command.

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use gimli::{AbbreviationsCacheStrategy, DebugInfoOffset, Dwarf, SectionId};
 
 use super::guarded::{Guarded, with_budget};
+use super::split::SplitFiles;
 use super::units::Units;
 
 /// Reads one lookup may make: each DIE attribute and each line row is one, so this is far above
@@ -36,7 +37,11 @@ pub struct DebugInfo<'s> {
     single: HashMap<usize, Option<Units<'s>>>,
     /// All units, once they were needed.
     all: Option<Result<Units<'s>, DebugInfoError>>,
+    /// Units that are in other files.
+    pub(super) split: SplitFiles<'s>,
     reads_left: u64,
+    /// Reads that were allowed in all.
+    allowed: u64,
 }
 
 /// What `.debug_aranges` says.
@@ -131,7 +136,9 @@ impl<'s> DebugInfo<'s> {
             ranges: Ranges::default(),
             single: HashMap::new(),
             all: None,
-            reads_left: 0,
+            split: SplitFiles::default(),
+            reads_left: FEW_READS,
+            allowed: FEW_READS,
         };
         let size: usize = info
             .sections
@@ -139,8 +146,7 @@ impl<'s> DebugInfo<'s> {
             .chain(info.shared.iter().flat_map(HashMap::values))
             .map(|bytes| bytes.len())
             .fold(0, usize::saturating_add);
-        let reads = READS_PER_BYTE.saturating_mul(size as u64).saturating_add(FEW_READS);
-        info.reads_left = reads.min(READS_PER_FILE);
+        info.allow(size);
         let dwarf = info.dwarf(info.section(SectionId::DebugInfo));
         // Damaged ranges are as good as none.
         let ranges = limited(info.budget()?, || Ranges::read(&dwarf));
@@ -167,23 +173,41 @@ impl<'s> DebugInfo<'s> {
         };
         match self.in_unit(offset, address)?.filter(|found| !found.frames.is_empty()) {
             Some(found) => Ok(found),
+            None if self.split.is_missing() => Ok(Function::default()),
             // It needs other units, or is not the one after all.
             None => self.in_all(address),
         }
+    }
+
+    /// The MD5 of a source file, by the name that [`DebugInfo::at`] gave for this address, if the debug
+    /// information has it.
+    pub fn checksum(&mut self, address: u64, file: &str) -> Option<[u8; 16]> {
+        let budget = self.budget().ok()?;
+        let alone = self.ranges.unit_at(address).and_then(|unit| self.single.get(&unit)?.as_ref());
+        let all = self.all.as_ref().and_then(|units| units.as_ref().ok());
+        let result = limited(budget, || {
+            for units in alone.into_iter().chain(all) {
+                if let Some(found) = units.checksum(address, file)? {
+                    return Ok(Some(found));
+                }
+            }
+            Ok(None)
+        });
+        self.spend(budget, result).ok().flatten()
     }
 
     /// Looks into one unit alone, if that is possible.
     fn in_unit(&mut self, offset: usize, address: u64) -> Result<Option<Function>, DebugInfoError> {
         let budget = self.budget()?;
         let part = self.unit_bytes(offset).map(|bytes| self.dwarf(bytes));
-        let slot = self.single.entry(offset);
+        let (slot, split) = (self.single.entry(offset), &mut self.split);
         let result = limited(budget, || {
             let units = match slot {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => new.insert(part.and_then(|part| alone(part).ok().flatten())),
             };
             // A failure here is settled by looking into all units.
-            Ok(units.as_mut().and_then(|units| units.at(address).ok()))
+            Ok(units.as_mut().and_then(|units| units.at(address, split).ok()))
         });
         self.spend(budget, result)
     }
@@ -192,7 +216,8 @@ impl<'s> DebugInfo<'s> {
         self.all()?;
         let budget = self.budget()?;
         let Some(Ok(units)) = &mut self.all else { return Err(DebugInfoError::Internal) };
-        let result = limited(budget, || units.at(address));
+        let split = &mut self.split;
+        let result = limited(budget, || units.at(address, split));
         self.spend(budget, result)
     }
 
@@ -210,6 +235,25 @@ impl<'s> DebugInfo<'s> {
             Some(Err(error)) => Err(error.clone()),
             _ => Ok(()),
         }
+    }
+
+    /// Does something with another file within the budget.
+    pub(super) fn within<T>(
+        &mut self,
+        work: impl FnOnce(&Dwarf<Guarded<'s>>) -> gimli::Result<T>,
+    ) -> Result<T, DebugInfoError> {
+        let parent = self.dwarf(self.section(SectionId::DebugInfo));
+        let budget = self.budget()?;
+        let result = limited(budget, || work(&parent));
+        self.spend(budget, result)
+    }
+
+    /// Allows the reads that so many more bytes are worth.
+    pub(super) fn allow(&mut self, bytes: usize) {
+        let more = READS_PER_BYTE.saturating_mul(bytes as u64);
+        let more = more.min(READS_PER_FILE.saturating_sub(self.allowed));
+        self.allowed += more;
+        self.reads_left = self.reads_left.saturating_add(more);
     }
 
     fn budget(&self) -> Result<u64, DebugInfoError> {

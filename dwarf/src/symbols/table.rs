@@ -48,6 +48,8 @@ pub struct Symbol<'s> {
     pub name: &'s [u8],
     /// First address (file address).
     pub start: u64,
+    /// Whether its size says that it holds the address; otherwise it is the nearest one before.
+    pub sized: bool,
 }
 
 impl<'s> SymbolTable<'s> {
@@ -71,10 +73,51 @@ impl<'s> SymbolTable<'s> {
     }
 
     /// The best symbol for each of `addresses` (file addresses, ascending), in one pass over the
-    /// table. Nothing is sorted or stored, because a table may have a million symbols and a dump
-    /// asks for a few dozen.
+    /// table, or two where symbols lack a size. Nothing is sorted or stored, because a table may have
+    /// a million symbols and a dump asks for a few dozen.
     pub fn resolve(&self, addresses: &[u64]) -> Vec<Option<Symbol<'s>>> {
         debug_assert!(addresses.is_sorted(), "addresses must ascend");
+        let found = self.nearest(addresses);
+        // A label in a function that has a size does not reach beyond the function.
+        let is_label = |best: &Candidate<'s>| best.start == best.end && !best.is_function;
+        let mut labels: Vec<u64> =
+            found.iter().flatten().filter(|best| is_label(best)).map(|best| best.start).collect();
+        labels.dedup();
+        let ends = if labels.is_empty() { Vec::new() } else { self.ends_around(&labels) };
+        let reaches = |best: &Candidate<'s>, address: u64| {
+            let place = labels.binary_search(&best.start).ok().filter(|_| is_label(best));
+            place.and_then(|place| ends[place]).is_none_or(|end| address < end)
+        };
+        let symbol = |(best, &address): (Option<Candidate<'s>>, &u64)| {
+            let best = best.filter(|best| reaches(best, address))?;
+            let name = self.name(best.symbol);
+            let sized = address < best.end;
+            (!name.is_empty()).then_some(Symbol { name, start: best.start, sized })
+        };
+        found.into_iter().zip(addresses).map(symbol).collect()
+    }
+
+    /// Where the largest symbol with a size ends that holds each of `starts`.
+    fn ends_around(&self, starts: &[u64]) -> Vec<Option<u64>> {
+        let mut ends = vec![None; starts.len()];
+        let mut comparisons = 0;
+        for (index, symbol) in self.symbols.iter().enumerate() {
+            let Some(holder) = self.candidate(index, symbol) else { continue };
+            let first = starts.partition_point(|&start| start < holder.start);
+            for (end, _) in
+                ends[first..].iter_mut().zip(&starts[first..]).take_while(|(_, start)| **start < holder.end)
+            {
+                *end = (*end).max(Some(holder.end));
+                comparisons += 1;
+            }
+            if comparisons > MAX_COMPARISONS {
+                break;
+            }
+        }
+        ends
+    }
+
+    fn nearest(&self, addresses: &[u64]) -> Vec<Option<Candidate<'s>>> {
         let mut pass = Pass {
             addresses,
             sized: vec![None; addresses.len()],
@@ -95,7 +138,7 @@ impl<'s> SymbolTable<'s> {
                 break;
             }
         }
-        pass.finish(self)
+        pass.finish()
     }
 
     /// The symbol if it can name code.
@@ -233,7 +276,7 @@ impl<'s> Pass<'_, 's> {
         }
     }
 
-    fn finish(self, table: &SymbolTable<'s>) -> Vec<Option<Symbol<'s>>> {
+    fn finish(self) -> Vec<Option<Candidate<'s>>> {
         let mut last: Option<Candidate<'s>> = None;
         let mut found = Vec::with_capacity(self.addresses.len());
         for ((sized, before), &address) in self.sized.into_iter().zip(self.before).zip(self.addresses) {
@@ -250,8 +293,7 @@ impl<'s> Pass<'_, 's> {
                 (Some(sized), _) => Some(sized),
                 (None, near) => near,
             };
-            let symbol = best.map(|best| Symbol { name: table.name(best.symbol), start: best.start });
-            found.push(symbol.filter(|symbol| !symbol.name.is_empty()));
+            found.push(best);
         }
         found
     }

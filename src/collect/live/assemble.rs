@@ -2,12 +2,13 @@
 use std::time::{Duration, Instant};
 
 use super::super::arena::Arena;
+use super::super::generated::{self, Generated};
 use super::super::later::Later;
 use super::super::modules::Finder;
 use super::super::prepare::{Prepared, cannot_read};
 use super::super::proc::Looker;
 use super::super::stacks::Ranges;
-use super::super::{CollectError, code, denied, facts, interrupted, kernel};
+use super::super::{CollectError, denied, facts, interrupted, kernel};
 use super::threads::{self, Listing};
 use super::tracer::{Catch, Copied, Plan};
 use super::watch::{self, Attaching};
@@ -54,6 +55,7 @@ fn hold(prepared: &Prepared, listing: &Listing, all: bool) -> Catch {
         timeout: prepared.options.timeout,
         fingerprint: prepared.fingerprint.as_ref(),
         memory: &prepared.memory,
+        jit: &prepared.jit,
         attaching: Attaching::default(),
     };
     let catch = watch::run(&plan);
@@ -112,6 +114,7 @@ fn assemble(mut prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snap
     name_missing(&mut prepared, listing);
     let (captured_at_ns, pause) = (catch.captured_at_ns, catch.pause);
     let during = catch.maps_text.take();
+    let seen = std::mem::take(&mut catch.jit);
     let mut threads = all_threads(&prepared, listing, catch);
     facts::add_inner_ids(&prepared.leader, &prepared.facts, &mut threads);
     let mut later =
@@ -127,10 +130,11 @@ fn assemble(mut prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snap
         let finder = is_same.then(|| Finder::new(&prepared.memory, &prepared.dir));
         later.add(&parse_maps(&text), finder);
     }
-    let memory = if is_same {
-        code::copy(&prepared.memory, &later.mappings, &later.modules, &threads)
+    let generated = if is_same {
+        let (memory, dir, facts) = (&prepared.memory, &prepared.dir, &prepared.facts);
+        generated::copy(memory, dir, facts, (&prepared.jit, &seen), &mut later, &threads)
     } else {
-        Vec::new()
+        Generated::default()
     };
     Snapshot {
         captured_at_ns,
@@ -146,7 +150,8 @@ fn assemble(mut prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snap
         mappings: later.mappings,
         modules: later.modules,
         threads,
-        memory,
+        memory: generated.memory,
+        code_names: generated.names,
         problems: later.problems,
     }
 }

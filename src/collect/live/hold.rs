@@ -260,3 +260,45 @@ impl Backoff {
         due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    /// A child that ends with the test.
+    struct Target(Child);
+
+    impl Drop for Target {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn a_panic_while_threads_are_held_lets_them_go() {
+        let target = Target(Command::new("sleep").arg("600").spawn().expect("sleep is installed"));
+        let pid = Pid(target.0.id().cast_signed());
+        let dir = ProcDir::open(format!("/proc/{pid}")).expect("it lives");
+        let tracer = std::thread::scope(|scope| {
+            let hold = || {
+                let attaching = Attaching::default();
+                let mut hold = Hold::new(pid, &dir, &attaching, 1);
+                assert!(hold.seize(&[pid.leader()]));
+                hold.interrupt();
+                hold.wait(Instant::now() + Duration::from_secs(60));
+                assert!(matches!(hold.threads[0].state, State::Stopped { .. }), "{hold:?}");
+                assert_eq!(dir.stat(None).expect("it lives").state, 't');
+                panic!("on purpose, with a thread held");
+            };
+            scope.spawn(hold).join()
+        });
+        let text = tracer.expect_err("it panicked");
+        assert_eq!(text.downcast_ref(), Some(&"on purpose, with a thread held"));
+        let stat = dir.stat(None).expect("it lives");
+        assert!(!matches!(stat.state, 't' | 'T'), "{stat:?}");
+        assert!(super::super::super::denied::tracer(&dir, None).is_none(), "nobody traces it");
+    }
+}

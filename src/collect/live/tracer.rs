@@ -8,6 +8,7 @@ use super::super::Interrupted;
 use super::super::arena::Arena;
 use super::super::fingerprint::Fingerprint;
 use super::super::interrupted;
+use super::super::jit::{Lists, Seen};
 use super::super::memory::Memory;
 use super::super::stacks::{Ranges, StackCopier, Stacks};
 use super::hold::{Hold, State};
@@ -39,6 +40,8 @@ pub(super) struct Plan<'a> {
     pub(super) timeout: Duration,
     pub(super) fingerprint: Option<&'a Fingerprint>,
     pub(super) memory: &'a Memory,
+    /// As they were before the stop.
+    pub(super) jit: &'a Lists,
     /// Tells the thread that waits whether this one blocks.
     pub(super) attaching: Attaching,
 }
@@ -69,6 +72,8 @@ pub(super) struct Catch {
     pub(super) same_program: Option<bool>,
     /// The maps, read during the stop because those from before it did not explain every pc.
     pub(super) maps_text: Option<Vec<u8>>,
+    /// What JIT compilers had registered.
+    pub(super) jit: Seen,
     /// Id of the tracer thread.
     pub(super) tracer: Tid,
 }
@@ -96,6 +101,7 @@ pub(super) fn run(plan: &Plan<'_>) -> Catch {
         .fingerprint
         .map(|fingerprint| fingerprint.matches(plan.memory, copied.last().map(|last| last.tid)));
     let maps_text = if knows_code(plan, &copied) { None } else { plan.maps_dir.read("maps").ok() };
+    let jit = copied.last().map(|last| plan.jit.look(plan.memory, last.tid)).unwrap_or_default();
     hold.release();
     let pause = start.elapsed();
     let (refused, tracer) = (hold.refused(), thread::own_id());
@@ -110,6 +116,7 @@ pub(super) fn run(plan: &Plan<'_>) -> Catch {
         refused,
         same_program,
         maps_text,
+        jit,
         tracer,
     }
 }

@@ -124,6 +124,25 @@ pub(super) fn base_name(path: &str) -> &str {
     path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(path)
 }
 
+/// Columns between the places that tabs lead to.
+const TAB: usize = 8;
+
+/// A line with spaces instead of tabs.
+pub(super) fn without_tabs(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut column = 0;
+    for character in line.chars() {
+        let width = if character == '\t' { TAB - column % TAB } else { 1 };
+        if character == '\t' {
+            text.extend(std::iter::repeat_n(' ', width));
+        } else {
+            text.push(character);
+        }
+        column += width;
+    }
+    text
+}
+
 /// At most `max` characters.
 pub(super) fn limited(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
