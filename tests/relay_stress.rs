@@ -76,6 +76,51 @@ fn thousands_of_dumps_of_a_busy_program_lose_and_leak_nothing() {
 }
 
 #[test]
+fn a_crash_during_a_dump_that_was_asked_for_has_one_of_its_own() {
+    let _alone = ALONE.lock();
+    let program = build("during");
+    let count = setting("THREADDUMP_RELAY_CRASHES", 200) / 4;
+    let mut joined = 0;
+    for round in 0..count {
+        let (outcome, text) =
+            run_with_relay(&program, &[&(round * 997 % 20_000).to_string()], "registers=no");
+        assert_eq!(outcome.status, -11, "{text}");
+        let last = text.rfind("SIGSEGV: segmentation violation\n").expect("the crash is shown");
+        // It may be part of a dump that was being made, and leads one in the end.
+        let before = text.matches("SIGSEGV: segmentation violation\n").count() - 1;
+        assert!(before <= 1, "after {before} others it got its turn");
+        joined += before;
+        let blocks = parse(&text[last..]);
+        assert_eq!(blocks.len(), 5, "{text}");
+        assert!(blocks.iter().all(|block| block.reached && !block.ended_early), "{text}");
+    }
+    record(&format!("{count} crashes amid dumps: all whole, {joined} joined the dump before"));
+}
+
+#[test]
+fn signals_that_come_during_a_dump_are_one_request() {
+    let _alone = ALONE.lock();
+    let mut command = Command::new(build("busy"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    preload(&mut command, "helper=none,out=/dev/null");
+    let mut program = command.spawn().expect("it can be started");
+    let mut output = program.stdout.take().expect("a pipe");
+    output.read_exact(&mut [0]).expect("it has started");
+    let pid = Pid::from_raw(program.id() as i32);
+    for _ in 0..2000 {
+        kill(pid, Signal::SIGQUIT).expect("it lives");
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+    drop(program.stdin.take());
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).expect("it ends by itself");
+    assert!(program.wait().expect("it ended").success(), "{rest}");
+    let dots = rest.bytes().filter(|&byte| byte == b'.').count();
+    assert!((1..=2000).contains(&dots) && rest.contains(" fds 0 threads 1 "), "{rest}");
+    record(&format!("2000 signals without a pause: its handler ran {dots} times"));
+}
+
+#[test]
 fn crowds_that_crash_at_once_make_one_whole_dump_each() {
     let _alone = ALONE.lock();
     let count = setting("THREADDUMP_RELAY_CRASHES", 200);

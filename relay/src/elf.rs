@@ -123,3 +123,68 @@ impl Elves {
         slot.1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn memory() -> Memory {
+        Memory::new(std::process::id(), true, u64::MAX)
+    }
+
+    /// The object that holds this test, by its place in the memory map.
+    fn own() -> Elf {
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
+        let name = std::env::current_exe().expect("known");
+        let line = maps.lines().find(|line| line.ends_with(name.to_str().expect("plain"))).expect("mapped");
+        let (start, _) = line.split_once('-').expect("a range");
+        let start = u64::from_str_radix(start, 16).expect("hexadecimal");
+        Elf::read(&mut memory(), start).expect("an ELF object")
+    }
+
+    #[test]
+    fn the_headers_of_a_loaded_object_are_read() {
+        let elf = own();
+        assert!(elf.frame_header.is_some() && elf.dynamic.is_some());
+        assert!(!elf.build_id().is_empty());
+        let pc = memory as *const () as u64;
+        let mut section = crate::cfi::Section::new();
+        let header = elf.frame_header.expect("checked");
+        assert_eq!(section.load(&mut memory(), header, pc), Some(Ok(())));
+        let row = section.row(&mut threaddump_dwarf::Context::new(), pc);
+        assert!(matches!(row, Ok(Some(_))), "{row:?}");
+    }
+
+    #[test]
+    fn damaged_objects_are_no_reason_to_fail() {
+        let mut state = 7_u32;
+        let mut bytes: Vec<u8> = std::vec![0; 8192];
+        for _ in 0..300 {
+            for byte in &mut bytes {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *byte = if state >> 30 == 0 { (state >> 16) as u8 } else { 0 };
+            }
+            bytes[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1]);
+            bytes[32..40].copy_from_slice(&64_u64.to_le_bytes());
+            bytes[64..68].copy_from_slice(&1_u32.to_le_bytes());
+            bytes[72..80].fill(0);
+            for (place, kind) in [(120, 2_u32), (176, 4), (232, 0x6474_e550)] {
+                bytes[place..place + 4].copy_from_slice(&kind.to_le_bytes());
+                bytes[place + 18..place + 24].fill(0);
+            }
+            let start = bytes.as_ptr() as u64;
+            let mut memory = memory();
+            let Some(elf) = Elf::read(&mut memory, start) else { continue };
+            let elf = Elf { dynamic: Some(start + 512), ..elf };
+            crate::symbols::find(&mut memory, &elf, start + 100);
+            let mut section = crate::cfi::Section::new();
+            if let Some(Ok(())) = section.load(&mut memory, start + 1024, start + 100) {
+                let _ = section.row(&mut threaddump_dwarf::Context::new(), start + 100);
+            }
+        }
+    }
+}

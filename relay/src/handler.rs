@@ -40,8 +40,10 @@ fn pass_on_elsewhere(arrival: &Arrival<'_>) {
 
 fn on_trigger(arrival: &Arrival<'_>, fixed: &Fixed) {
     let blocked = signal::mask(Change::Set, u64::MAX);
-    // While another dump is made, this is the same request once more.
-    if let Ok(leading) = Leading::take(&state().leader, calls::gettid()) {
+    // While another dump is made, this is the same request once more; and a thread that has crashed in that
+    // time and waits makes the next one, which shows all that this one would.
+    let is_free = state().crashed.load(Ordering::Acquire) == 0;
+    if is_free && let Ok(leading) = Leading::take(&state().leader, calls::gettid()) {
         let leading = dump::make(arrival, fixed, leading, false);
         dump::release();
         leading.end();
@@ -61,6 +63,7 @@ fn on_crash(arrival: &Arrival<'_>, fixed: &Fixed) {
         return pass_on(arrival);
     }
     let tid = calls::gettid();
+    let mut waits = false;
     loop {
         match Leading::take(&state().leader, tid) {
             Ok(leading) => {
@@ -70,6 +73,9 @@ fn on_crash(arrival: &Arrival<'_>, fixed: &Fixed) {
             }
             Err(leader) if leader == tid => return on_crash_inside(arrival),
             Err(_) => {
+                if !core::mem::replace(&mut waits, true) {
+                    state().crashed.fetch_add(1, Ordering::AcqRel);
+                }
                 if !threads::join(arrival, &fixed.options) {
                     return die(arrival);
                 }

@@ -213,6 +213,23 @@ mod tests {
     }
 
     #[test]
+    fn no_text_confuses_the_parsers() {
+        const LETTERS: &[u8] = b"0123456789abcdefx-: \t\nrpSigBlkState/\xff";
+        let mut state = 1_u32;
+        let mut text = [0_u8; 96];
+        for round in 0..20_000 {
+            for byte in &mut text {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *byte = LETTERS[(state >> 16) as usize % LETTERS.len()];
+            }
+            let text = &text[..round % 97];
+            parse_status(text);
+            parse_syscall(text);
+            crate::maps::bounds(text);
+        }
+    }
+
+    #[test]
     fn a_file_name_ends_with_a_zero_byte() {
         assert_eq!(Name::of(42, b"comm").as_path(), b"task/42/comm\0");
         assert_eq!(Name::of(u32::MAX, b"status").as_path(), b"task/4294967295/status\0");

@@ -88,7 +88,9 @@ pub(crate) struct State {
     pub(crate) is_fatal: AtomicBool,
     /// Counts answers; the leader waits for its change.
     pub(crate) answers: AtomicU32,
-    /// Threads that crashed and are about to join the dump.
+    /// Threads that crashed while another one made a dump.
+    pub(crate) crashed: AtomicU32,
+    /// Those of them that are about to join the dump.
     pub(crate) joining: AtomicU32,
     /// How many slots are in use.
     pub(crate) used: AtomicU32,
@@ -105,6 +107,7 @@ static STATE: State = State {
     phase: AtomicU32::new(phase::IDLE),
     is_fatal: AtomicBool::new(false),
     answers: AtomicU32::new(0),
+    crashed: AtomicU32::new(0),
     joining: AtomicU32::new(0),
     used: AtomicU32::new(0),
     saved: AtomicUsize::new(0),
@@ -198,6 +201,7 @@ impl State {
             self.generation.fetch_add(1, Ordering::AcqRel);
             self.phase.store(phase::IDLE, Ordering::Release);
             self.is_fatal.store(false, Ordering::Release);
+            self.crashed.store(0, Ordering::Release);
             self.joining.store(0, Ordering::Release);
             self.leader.store(0, Ordering::Release);
             crate::reserved::renew();
