@@ -1,20 +1,10 @@
 //! Starting the helper.
 use super::calls::check;
 use super::machine::clone;
+use super::stack::{Call, run};
 
 const CLONE_VM: usize = 0x100;
 const CLONE_VFORK: usize = 0x4000;
-
-struct Call<'a, T> {
-    work: fn(&T),
-    value: &'a T,
-}
-
-extern "C" fn run<T>(call: usize) {
-    // SAFETY: `clone_shared` passes the address of a call that outlives the run.
-    let call = unsafe { &*(call as *const Call<'_, T>) };
-    (call.work)(call.value);
-}
 
 /// Runs `work` in a new process that shares this memory, on a stack that ends at `top`, until it starts a
 /// program or exits. No signal tells of its end (clone(2)). The stack must be used by nobody else.

@@ -62,13 +62,15 @@ pub(crate) fn take_alternate(start: usize, size: usize) {
     unsafe { memory::unmap_guarded(start, size) };
 }
 
-struct Call<'a, T> {
-    work: fn(&T),
-    value: &'a T,
+/// Work that is done on another stack.
+pub(super) struct Call<'a, T> {
+    pub(super) work: fn(&T),
+    pub(super) value: &'a T,
 }
 
-extern "C" fn run<T>(call: usize) {
-    // SAFETY: `run_on` passes the address of a call that outlives the run.
+/// Does it; given its address.
+pub(super) extern "C" fn run<T>(call: usize) {
+    // SAFETY: `run_on` and `clone_shared` pass the address of a call that outlives the run.
     let call = unsafe { &*(call as *const Call<'_, T>) };
     (call.work)(call.value);
 }
