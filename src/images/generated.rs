@@ -3,6 +3,7 @@
 //! They come as the compiler made them, with the addresses of loaded sections put into the section
 //! headers. In a relocatable object symbols are still relative to their sections, and references
 //! between sections of debug and unwind information are still open; a debugger closes them itself.
+use super::elf::{SHF_ALLOC, SHF_COMPRESSED, SHF_EXECINSTR, SHT_NOBITS, SHT_SYMTAB};
 
 const HEADER: usize = 64;
 const SECTION: usize = 64;
@@ -11,12 +12,7 @@ const RELOCATION: usize = 24;
 /// Section headers that are looked at.
 const MAX_SECTIONS: usize = 1 << 14;
 const ET_REL: u16 = 1;
-const SHT_SYMTAB: u32 = 2;
 const SHT_RELA: u32 = 4;
-const SHT_NOBITS: u32 = 8;
-const SHF_ALLOC: u64 = 2;
-const SHF_EXECINSTR: u64 = 4;
-const SHF_COMPRESSED: u64 = 1 << 11;
 /// From this section index on they are reserved.
 const SHN_LORESERVE: u16 = 0xff00;
 const R_X86_64_64: u32 = 1;

@@ -62,7 +62,8 @@ impl<'s> Image<'s> {
             None => (None, None),
         };
         let generated = matches!(module.image, ModuleImage::Generated(_));
-        let own_id = || contents.as_ref().and_then(|contents| notes::build_id(&contents.elf));
+        let own = contents.as_ref().filter(|_| !generated);
+        let own_id = || own.and_then(|contents| notes::build_id(&contents.elf));
         Image {
             path: module.path.clone(),
             build_id: module.build_id.clone().or_else(|| own_id().map(<[u8]>::to_vec)),
@@ -77,7 +78,7 @@ impl<'s> Image<'s> {
             debug: if generated { OnceCell::from(None) } else { OnceCell::new() },
             shared_debug: if generated { OnceCell::from(None) } else { OnceCell::new() },
             split: SplitSearch::default(),
-            mini: OnceCell::new(),
+            mini: if generated { OnceCell::from(None) } else { OnceCell::new() },
             merged: OnceCell::new(),
             refused: RefCell::default(),
             plt_work: Cell::new(plt::WORK),
@@ -240,6 +241,9 @@ impl<'s> Image<'s> {
     ///
     /// As [`DebugInfo::at`].
     pub fn look_up(&self, info: &mut DebugInfo<'s>, address: u64) -> Result<Function, DebugInfoError> {
+        if self.generated {
+            return info.at(address);
+        }
         let debug_file = self.debug.get().and_then(Option::as_ref).map(|(_, path)| path.as_path());
         let places = Places { object: Path::new(OsStr::from_bytes(&self.path)), debug_file };
         self.split.look_up(info, address, &self.finder, places)
@@ -267,7 +271,7 @@ impl<'s> Image<'s> {
 
     /// The build ID of a file that is not here and would tell more: see [`super::Images::lacking`].
     pub(super) fn lacking(&self, lines: bool) -> Option<Vec<u8>> {
-        let own = self.contents.as_ref()?;
+        let own = self.contents.as_ref().filter(|_| !self.generated)?;
         let Some(holder) = self.holder_of(".debug_info") else {
             let named = || {
                 own.symtab().is_some()
@@ -289,7 +293,7 @@ impl<'s> Image<'s> {
             self.shared_debug = OnceCell::new();
             return !had && self.debug_frame().is_some();
         }
-        if self.shared_debug.get().is_some_and(Option::is_none) {
+        if self.shared_debug.get().is_some_and(Option::is_none) && !self.generated {
             self.shared_debug = OnceCell::new();
         }
         false

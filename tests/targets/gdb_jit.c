@@ -4,6 +4,7 @@
 // build(linked): cc -O2 -g -fomit-frame-pointer -fno-stack-protector -fcf-protection=none -DPIECE -nostdlib -static -Wl,--build-id=none -Wl,-Ttext-segment=0x510000000000 -Wl,-e,0 -mcmodel=large $SRC -o $OUT.o && cc -O2 -g $SRC -o $OUT
 // build(stale): cc -O2 -g -fomit-frame-pointer -fno-stack-protector -DPIECE -c $SRC -o $OUT.o && cc -O2 -g -DSTALE $SRC -o $OUT
 // build(churn): cc -O2 -g -fomit-frame-pointer -fno-stack-protector -DPIECE -c $SRC -o $OUT.o && cc -O2 -g -DCHURN -pthread $SRC -o $OUT
+// build(claims): cc -O2 -g -fomit-frame-pointer -fno-stack-protector -DPIECE -c $SRC -o $OUT.o && cc -O2 -g -DCLAIMS $SRC -o $OUT
 // build(unloaded): cc -O2 -g -fomit-frame-pointer -fno-stack-protector -DPIECE -c $SRC -o $OUT.o && cc -O2 -g -DUNLOADED $SRC -o $OUT
 // no-gdb(unloaded): it does not relocate unwind information that has no place, and takes stack words for callers
 // spins(churn):
@@ -182,6 +183,20 @@ int main(void) {
     munmap(freed, 4096);
     enter((char *)&main, 4096);
     leave(enter(object, size));
+#endif
+#ifdef CLAIMS
+    // Objects that claim to be about other code: the program's, the C library's, and all there is.
+    const uintptr_t claims[] = {(uintptr_t)&stay & ~63, (uintptr_t)&pause & ~63, 4096};
+    for (int i = 0; i < 3; i++) {
+        char *copy = memcpy(malloc(size), object, size);
+        Elf64_Shdr *section = (void *)(copy + header->e_shoff);
+        for (int j = 0; j < header->e_shnum; j++, section++) {
+            if (!(section->sh_flags & SHF_EXECINSTR)) continue;
+            section->sh_addr = claims[i];
+            section->sh_size = i < 2 ? 4096 : 0x7ffffffff000;
+        }
+        enter(copy, size);
+    }
 #endif
 #ifdef CHURN
     pthread_t thread;
