@@ -254,6 +254,33 @@ fn nginx_ends_gracefully_on_sigquit() {
     let _ = fs::remove_file(&dump);
 }
 
+#[test]
+fn what_is_not_dumpable_is_dumped_from_inside_unless_it_is_to_be_raised() {
+    const NOBODY: u32 = 65534;
+    if !nix::unistd::getuid().is_root() {
+        return skip("undumpable", "it needs root, to become another user");
+    }
+    // Others must be able to go there.
+    let folder = std::env::temp_dir().join(format!("threaddump-undumpable-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir(&folder).expect("a new name");
+    let names = ["undumpable", "threaddump", threaddump::preload::NAME];
+    let [program, _, library] = names.map(|name| folder.join(name));
+    let files = [relay::build("undumpable"), env!("CARGO_BIN_EXE_threaddump").into(), relay::library()];
+    for (file, name) in files.iter().zip(names) {
+        fs::copy(file, folder.join(name)).expect("writable");
+    }
+    for (dumpable, by) in [("keep", "SIGQUIT: quit\nPC=0x"), ("raise", " by ptrace, held for ")] {
+        let mut command = Command::new(&program);
+        command.env("LD_PRELOAD", &library).env("THREADDUMP", format!("dumpable={dumpable}"));
+        command.uid(NOBODY).gid(NOBODY).current_dir("/");
+        let outcome = output(command, None);
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (0, "dumpable 0\n"), "{dumpable}");
+        assert!(outcome.stderr.contains(by), "{dumpable}: {}", outcome.stderr);
+    }
+    fs::remove_dir_all(&folder).expect("ours");
+}
+
 fn postgres_folder() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
     versions.flatten().map(|entry| entry.path().join("bin")).find(|bin| bin.join("initdb").is_file())
