@@ -15,8 +15,9 @@ use crate::sys::signal::{self, Arrival, Info, SI_QUEUE};
 const LOOK_AFTER: u64 = 50_000_000;
 /// Listings of the threads, until one shows nothing new.
 const MAX_ROUNDS: u32 = 16;
-/// Looks, a millisecond apart, at a running thread that blocks the signal.
-const BLOCKED_LOOKS: u32 = 20;
+/// Looks, a millisecond apart, at a running thread that blocks the signal. On a busy machine a new thread was
+/// seen not to have run for more than 20.
+const BLOCKED_LOOKS: u32 = 250;
 /// Nanoseconds in a millisecond.
 pub(crate) const MILLISECOND: u64 = 1_000_000;
 /// A parked thread goes on by itself when a dump has not ended so long after its limit.
