@@ -2,6 +2,7 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use crate::collect::corefile::{self, CoreError, CoreFile};
 use crate::collect::{self, CollectError, live};
 use crate::debuginfod::Debuginfod;
 use crate::ids::Pid;
@@ -73,6 +74,26 @@ fn collect_once<'s>(
     let new: Vec<Module> = snapshot.modules.iter().filter(is_new).cloned().collect();
     images.add(&new);
     Ok((snapshot, images, sources))
+}
+
+/// Reports a core file. `keep` sees the snapshot, and may change it.
+///
+/// # Errors
+/// If nothing of it can be shown.
+pub fn core<E: From<CoreError>>(
+    file: &CoreFile,
+    collect: &corefile::Options,
+    options: &Options,
+    keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
+) -> Result<Report, E> {
+    let mut snapshot = file.snapshot(collect)?;
+    let chosen = snapshot.process.exe.clone().zip(collect.exe.clone());
+    let access = FileAccess::Chosen { root: collect.sysroot.clone(), files: chosen.into_iter().collect() };
+    let store = Store::new();
+    let arch = snapshot.process.arch;
+    let mut images = Images::open(&store, arch, &snapshot.modules, &access, &options.images);
+    keep(&mut snapshot, &images)?;
+    Ok(report(&snapshot, &mut images, &mut Sources::new(&options.source, &access), options))
 }
 
 /// Reports a saved snapshot. Its modules are looked for on this machine, and used if their build

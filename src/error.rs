@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::cli::Exit;
 use crate::collect::CollectError;
+use crate::collect::corefile::CoreError;
 use crate::report::escape::{Escaping, escaped};
 use crate::snapshot::file::LoadError;
 
@@ -50,6 +51,16 @@ impl Failure {
                 Failure { advice: error.advice(), ..Failure::new(message) }
             }
         }
+    }
+
+    /// A core file cannot be shown.
+    pub fn core(path: &Path, error: &CoreError) -> Failure {
+        let name = if path.as_os_str() == "-" { "standard input".into() } else { path.to_string_lossy() };
+        let failure = match error {
+            CoreError::Io { what, source } => Failure::new(format!("cannot {what}: {}", plain(source))),
+            error => Failure::new(format!("cannot use {name}: {error}")),
+        };
+        Failure { advice: error.advice().map(str::to_owned), ..failure }
     }
 
     /// Adds lines that belong to the message.

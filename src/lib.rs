@@ -14,6 +14,7 @@ pub mod dump;
 pub mod error;
 pub mod ids;
 pub mod images;
+mod parallel;
 pub mod preload;
 pub mod proc;
 pub mod report;

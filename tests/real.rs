@@ -19,14 +19,7 @@ fn main() {
 }
 
 fn run(name: &str, start: programs::Start) -> Result<(), Failed> {
-    match compare(name, start) {
-        Ok(()) => Ok(()),
-        Err(Stop::Skip(reason)) => {
-            record::skip(name, &reason);
-            Ok(())
-        }
-        Err(Stop::Fail(text)) => Err(Failed::from(text)),
-    }
+    Ok(record::outcome(name, compare(name, start))?)
 }
 
 fn compare(name: &str, start: programs::Start) -> Result<(), Stop> {

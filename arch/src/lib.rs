@@ -64,6 +64,23 @@ pub enum EntryState {
     Unknown,
 }
 
+/// Where a core file's note about a thread (`struct elf_prstatus`) has what; all in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CoreLayout {
+    /// The signal that was being delivered, 2 bytes.
+    pub signal: usize,
+    /// The thread id, 4 bytes.
+    pub tid: usize,
+    /// Processor time spent in the program, seconds and microseconds of 8 bytes each.
+    pub user_time: usize,
+    /// Processor time spent in the kernel.
+    pub system_time: usize,
+    /// What [`Arch::registers_from_prstatus`] wants.
+    pub registers: usize,
+    /// Size of that.
+    pub registers_size: usize,
+}
+
 /// The interrupted registers and the place of the frame the kernel pushed for a signal handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignalFrame {
@@ -146,6 +163,13 @@ impl Arch {
     pub fn registers_from_prstatus(self, bytes: &[u8]) -> Option<Registers> {
         match self {
             Arch::X86_64 => x86_64::registers_from_prstatus(bytes),
+        }
+    }
+
+    /// The form of a core file's notes about threads.
+    pub const fn core_layout(self) -> &'static CoreLayout {
+        match self {
+            Arch::X86_64 => &x86_64::CORE_LAYOUT,
         }
     }
 

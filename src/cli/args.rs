@@ -13,6 +13,7 @@ use crate::ids::Tid;
 use crate::source::PathMap;
 
 const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
+       threaddump core [OPTIONS] <COREFILE>
        threaddump replay [OPTIONS] <SNAPSHOT>
        threaddump completions <SHELL>";
 
@@ -20,6 +21,14 @@ const AFTER_HELP: &str = "\
 A process that is named like a command is reached after two dashes: threaddump -- replay
 
 Exit status: 0 everything shown, 1 threads or frames are missing, 2 nothing shown, 64 wrong usage";
+
+const CORE_HELP: &str = "\
+Examples:
+  threaddump core core.1234
+  threaddump core --exe ./server.debug core.1234.zst
+  coredumpctl dump -o - 1234 | threaddump core -
+
+Exit status: as for a dump";
 
 /// Shows what every thread of a running program is doing
 ///
@@ -47,6 +56,13 @@ pub(super) struct Cli {
 /// The other commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Dump from a core file
+    ///
+    /// Shows all threads as they were when the program crashed, the one that got the signal first; or
+    /// when a debugger wrote the file (gcore). Files compressed by zstd, xz, lz4 or gzip are
+    /// decompressed. What is missing in a truncated or damaged file is said, the rest is shown.
+    #[command(after_help = CORE_HELP)]
+    Core(CoreArgs),
     /// Print a dump from a file that --save-snapshot wrote
     ///
     /// The output is the same as it was when the snapshot was saved, as long as the ELF and debug
@@ -103,6 +119,48 @@ pub(super) struct DumpArgs {
     ///
     /// The file holds stack memory, which may hold secrets: only its owner may read it (mode
     /// 0600). It is written for one process only.
+    #[arg(long, value_name = "FILE")]
+    pub(super) save_snapshot: Option<PathBuf>,
+    /// Arguments that do not depend on where the data comes from.
+    #[command(flatten)]
+    pub(super) render: RenderArgs,
+}
+
+/// Arguments of `core`.
+#[derive(Debug, Args)]
+#[command(override_usage = "threaddump core [OPTIONS] <COREFILE>")]
+pub(super) struct CoreArgs {
+    /// The core file; - is standard input
+    #[arg(value_name = "COREFILE")]
+    pub(super) corefile: PathBuf,
+    /// The program that crashed, if it is not where the core says
+    ///
+    /// It is used only if its build ID is that in the core, if there is one.
+    #[arg(long, value_name = "FILE")]
+    pub(super) exe: Option<PathBuf>,
+    /// Look for the files of the process below this directory
+    ///
+    /// For a core of another machine or of a container, whose root directory is there. Without this,
+    /// files of this machine are used, if their build IDs are those in the core.
+    #[arg(long, value_name = "DIR")]
+    pub(super) sysroot: Option<PathBuf>,
+    /// Bytes of stack to look at of each thread, as in 256K or 16M
+    ///
+    /// By default 16M, and 256K where a stack cannot be told from other memory. A stack that is
+    /// longer is cut, and the thread says so.
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub(super) stack_bytes: Option<u64>,
+    /// Largest temporary file for what is compressed or comes from a pipe
+    ///
+    /// It is made in TMPDIR or /var/tmp, without a name. Pages of zeros take no room in it, and a
+    /// twentieth of the file system is left free. A core that does not fit is cut, and the output
+    /// says so.
+    #[arg(long, value_name = "SIZE", default_value = "16G", value_parser = values::size)]
+    pub(super) unpack_limit: u64,
+    /// Also write what was read to this file, for the command replay
+    ///
+    /// The file holds stack memory, which may hold secrets: only its owner may read it (mode
+    /// 0600).
     #[arg(long, value_name = "FILE")]
     pub(super) save_snapshot: Option<PathBuf>,
     /// Arguments that do not depend on where the data comes from.
@@ -270,6 +328,7 @@ impl Cli {
     pub(super) fn is_quiet(&self) -> bool {
         match &self.command {
             None => self.dump.render.quiet,
+            Some(Command::Core(arguments)) => arguments.render.quiet,
             Some(Command::Replay(arguments)) => arguments.render.quiet,
             // The relay makes the dump if this one does not.
             Some(Command::RelayHelper(_)) => true,
@@ -299,7 +358,11 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
         return Err(command.error(ErrorKind::ArgumentConflict, text));
     }
     let cli = Cli::from_arg_matches(&matches)?;
-    if cli.dump.save_snapshot.is_some() && cli.dump.save_snapshot == cli.dump.render.output {
+    let (saved, output) = match &cli.command {
+        Some(Command::Core(arguments)) => (&arguments.save_snapshot, &arguments.render.output),
+        _ => (&cli.dump.save_snapshot, &cli.dump.render.output),
+    };
+    if saved.is_some() && saved == output {
         let text = "--output and --save-snapshot name the same file";
         return Err(command.error(ErrorKind::ArgumentConflict, text));
     }

@@ -1,5 +1,6 @@
 //! The command line: from arguments to an exit status.
 mod args;
+mod core;
 mod dump;
 mod exit;
 mod fetch;
@@ -47,6 +48,7 @@ pub fn command() -> clap::Command {
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         None => dump::run(&cli.dump),
+        Some(Command::Core(arguments)) => core::run(arguments),
         Some(Command::Replay(arguments)) => replay::run(arguments),
         Some(Command::RelayHelper(arguments)) => helper::run(arguments),
         Some(Command::Completions(arguments)) => completions(arguments.shell),

@@ -23,6 +23,8 @@ pub(super) struct Printer {
     /// One JSON object per line.
     lines: bool,
     printed: bool,
+    /// The first lines of the next report are out already.
+    begun: bool,
     warns: bool,
 }
 
@@ -84,26 +86,45 @@ impl Printer {
             style,
             lines: several,
             printed: false,
+            begun: false,
             warns: !seen && !arguments.quiet,
         })
     }
 
-    /// Prints one report.
+    /// Prints what can be said of a report before names are looked up, which may take long; only text can
+    /// be begun in this way.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn begin(&mut self, outline: &Report) -> Result<(), Failure> {
+        if self.format == Format::Text {
+            let (style, first) = (self.style, !self.printed);
+            self.output.write(|out| {
+                if !first {
+                    writeln!(out)?;
+                }
+                text::write_head(outline, &style, out)
+            })?;
+            (self.printed, self.begun) = (true, true);
+        }
+        Ok(())
+    }
+
+    /// Prints one report, or the rest of it.
     ///
     /// # Errors
     /// If it cannot be written.
     pub(super) fn print(&mut self, report: &Report) -> Result<Exit, Failure> {
-        let (format, style, lines, first) = (self.format, self.style, self.lines, !self.printed);
+        if !self.begun {
+            self.begin(report)?;
+        }
+        let (format, style, lines) = (self.format, self.style, self.lines);
         self.output.write(|out| match format {
-            Format::Text => {
-                if !first {
-                    writeln!(out)?;
-                }
-                text::write(report, &style, out)
-            }
+            Format::Text => text::write_rest(report, &style, out),
             Format::Json if lines => json::write_line(report, out),
             Format::Json => json::write(report, out),
         })?;
+        self.begun = false;
         self.printed = true;
         if report.complete {
             return Ok(Exit::Complete);

@@ -2,7 +2,7 @@
 //! points into it, so that a return address can be told from other values later.
 use threaddump_arch::Registers;
 
-use super::memory::Memory;
+use super::memory::ReadMemory;
 use crate::snapshot::{Mapping, MemoryPiece, Module, ThreadSnapshot};
 
 /// Bytes copied before each address: the longest call instruction, and room for alignment.
@@ -63,7 +63,7 @@ pub(super) fn is_generated(mappings: &[Mapping], modules: &[Module]) -> bool {
 }
 
 /// Copies the code that the stacks and registers of the threads point to.
-pub(super) fn copy(memory: &Memory, pointers: &Pointers) -> Vec<MemoryPiece> {
+pub(super) fn copy(memory: &dyn ReadMemory, pointers: &Pointers) -> Vec<MemoryPiece> {
     let ranges = &pointers.ranges;
     let addresses = pointers.addresses.iter();
     let addresses: Vec<_> =

@@ -1,7 +1,10 @@
 //! As much of ELF as it takes to tell a module and its build ID, from a file or from memory.
 
 const PT_LOAD: u32 = 1;
+const PT_DYNAMIC: u32 = 2;
 const PT_NOTE: u32 = 4;
+const PT_PHDR: u32 = 6;
+const PF_X: u32 = 1;
 const NT_GNU_BUILD_ID: u32 = 3;
 const EM_386: u16 = 3;
 const EM_X86_64: u16 = 62;
@@ -30,6 +33,7 @@ pub(super) struct Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
     kind: u32,
+    flags: u32,
     /// File offset.
     offset: u64,
     /// File address.
@@ -79,14 +83,20 @@ impl Header {
 /// The program headers. `read` copies from a file offset until the buffer is full or there is no more,
 /// and gives the number of bytes.
 pub(super) fn segments(header: &Header, read: &dyn Fn(u64, &mut [u8]) -> usize) -> Vec<Segment> {
-    let mut bytes = vec![0; usize::from(header.segments) * SEGMENT_SIZE];
-    let length = read(header.segments_offset, &mut bytes).min(bytes.len());
+    segments_at(header.segments_offset, header.segments.into(), read)
+}
+
+/// So many program headers at a place that `read` knows.
+pub(super) fn segments_at(at: u64, count: u64, read: &dyn Fn(u64, &mut [u8]) -> usize) -> Vec<Segment> {
+    let mut bytes = vec![0; count.min(MAX_SEGMENTS.into()) as usize * SEGMENT_SIZE];
+    let length = read(at, &mut bytes).min(bytes.len());
     bytes[..length].chunks_exact(SEGMENT_SIZE).filter_map(parse_segment).collect()
 }
 
 fn parse_segment(bytes: &[u8]) -> Option<Segment> {
     Some(Segment {
         kind: u32::from_le_bytes(array(bytes, 0)?),
+        flags: u32::from_le_bytes(array(bytes, 4)?),
         offset: word(bytes, 8)?,
         address: word(bytes, 16)?,
         file_size: word(bytes, 32)?,
@@ -111,12 +121,32 @@ pub(super) fn load_range(segments: &[Segment], first_byte: u64) -> Option<(u64, 
 /// Whether a loader puts this part of the file there: the same file may be mapped again nearby as data,
 /// by a debugger or a profiler.
 pub(super) fn is_loaded_at(segments: &[Segment], bias: u64, start: u64, offset: u64) -> bool {
+    loaded_at(segments, bias, start, offset).is_some()
+}
+
+/// Whether a loader makes this part of the file executable.
+pub(super) fn is_code_at(segments: &[Segment], bias: u64, start: u64, offset: u64) -> bool {
+    loaded_at(segments, bias, start, offset).is_some_and(|segment| segment.flags & PF_X != 0)
+}
+
+fn loaded_at(segments: &[Segment], bias: u64, start: u64, offset: u64) -> Option<&Segment> {
     let distance = start.wrapping_sub(bias).wrapping_sub(offset);
     let mut loads = segments.iter().filter(|segment| segment.kind == PT_LOAD);
-    loads.any(|segment| {
+    loads.find(|segment| {
         let inside = segment.offset & !4095..segment.offset.saturating_add(segment.file_size);
         inside.contains(&offset) && segment.address.wrapping_sub(segment.offset) == distance
     })
+}
+
+/// The file address of the program headers themselves.
+pub(super) fn headers_address(segments: &[Segment]) -> Option<u64> {
+    segments.iter().find(|segment| segment.kind == PT_PHDR).map(|segment| segment.address)
+}
+
+/// File address and size of what the dynamic linker reads.
+pub(super) fn dynamic(segments: &[Segment]) -> Option<(u64, u64)> {
+    let segment = segments.iter().find(|segment| segment.kind == PT_DYNAMIC)?;
+    Some((segment.address, segment.memory_size))
 }
 
 /// The build ID among the notes. `read` copies the contents of the segment given (file offset and file
@@ -194,6 +224,7 @@ mod tests {
     fn a_second_mapping_of_a_file_is_not_taken_for_the_loaded_one() {
         let load = |offset, address| Segment {
             kind: PT_LOAD,
+            flags: PF_X,
             offset,
             address,
             file_size: 0x1000,

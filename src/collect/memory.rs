@@ -8,6 +8,25 @@ use crate::ids::Tid;
 use crate::proc::ProcDir;
 use crate::sys::memory;
 
+/// Memory that can be read by process address: that of a process, or what a core file has of it.
+pub(super) trait ReadMemory: std::fmt::Debug + Sync {
+    /// Copies from `address` until the buffer is full or the memory ends; gives the number of bytes.
+    fn read(&self, address: u64, buffer: &mut [u8]) -> usize;
+
+    /// The same by way of a thread that is known to live.
+    fn read_by(&self, via: Tid, address: u64, buffer: &mut [u8]) -> usize;
+}
+
+impl ReadMemory for Memory {
+    fn read(&self, address: u64, buffer: &mut [u8]) -> usize {
+        Memory::read(self, address, buffer)
+    }
+
+    fn read_by(&self, via: Tid, address: u64, buffer: &mut [u8]) -> usize {
+        Memory::read_by(self, via, address, buffer)
+    }
+}
+
 /// The memory of a process.
 #[derive(Debug)]
 pub(super) struct Memory {

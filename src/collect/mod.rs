@@ -4,6 +4,7 @@
 mod arena;
 mod capabilities;
 mod code;
+pub mod corefile;
 mod denied;
 mod elf;
 mod error;

@@ -2,7 +2,7 @@
 use threaddump_arch::{Arch, Registers};
 
 use super::arena::{Arena, ArenaPiece};
-use super::memory::Memory;
+use super::memory::ReadMemory;
 use crate::ids::Tid;
 use crate::snapshot::Mapping;
 
@@ -102,18 +102,18 @@ impl Ranges {
 
 fn is_plain(mapping: &Mapping) -> bool {
     let rights = mapping.permissions;
-    mapping.inode == 0 && rights.read && rights.write && !rights.shared
+    !mapping.has_file() && rights.read && rights.write && !rights.shared
 }
 
 fn is_guard(mapping: &Mapping) -> bool {
     let rights = mapping.permissions;
-    mapping.inode == 0 && !(rights.read || rights.write || rights.execute)
+    !(mapping.has_file() || rights.read || rights.write || rights.execute)
 }
 
 /// Copies stacks of one process.
 #[derive(Debug)]
 pub(super) struct StackCopier<'a> {
-    memory: &'a Memory,
+    memory: &'a dyn ReadMemory,
     ranges: &'a Ranges,
     limit: Option<u64>,
     budget: u64,
@@ -131,7 +131,7 @@ impl<'a> StackCopier<'a> {
     /// For so many threads; `limit` replaces the limits of each stack.
     pub(super) fn new(
         threads: usize,
-        memory: &'a Memory,
+        memory: &'a dyn ReadMemory,
         ranges: &'a Ranges,
         limit: Option<u64>,
     ) -> StackCopier<'a> {
@@ -215,6 +215,7 @@ fn thread_pointer(arch: Arch, registers: &Registers) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::Memory;
     use super::Kind::{Guarded, Other, Stack};
     use super::*;
     use crate::proc::parse_maps;

@@ -72,6 +72,7 @@ impl<'s> Finder<'s> {
     pub(super) fn new(store: &'s Store, arch: Arch, access: &FileAccess, debug_dirs: &[PathBuf]) -> Self {
         let root = match access {
             FileAccess::Live { root, .. } => Root::open(root).ok(),
+            FileAccess::Chosen { root, .. } => root.as_deref().and_then(|root| Root::open(root).ok()),
             FileAccess::Host => None,
         };
         Finder {
@@ -101,7 +102,11 @@ impl<'s> Finder<'s> {
                 Err(Refusal::Missing(why)) => missing = missing.or(Some(why)),
             }
         }
-        Err(other.or(missing).unwrap_or_else(|| "it has no path".to_owned()))
+        let why = other.or(missing).unwrap_or_else(|| "it has no path".to_owned());
+        Err(match self.chosen(&module.path) {
+            Some(chosen) => format!("{} does not fit: {why}", chosen.display()),
+            None => why,
+        })
     }
 
     /// Ways to the file; the flag says that it is the mapped one whatever its inode.
@@ -112,10 +117,14 @@ impl<'s> Finder<'s> {
     ) -> Vec<Box<dyn Fn() -> Result<(File, bool), Refusal> + 'a>> {
         let path = Path::new(OsStr::from_bytes(&module.path));
         let by_path = move || {
+            if let Some(chosen) = self.chosen(&module.path) {
+                let file = open_regular(chosen).map_err(|error| Refusal::Missing(error.to_string()));
+                return file.map(|file| (file, true));
+            }
             if !path.is_absolute() {
                 return Err(Refusal::Missing("it has no path".to_owned()));
             }
-            let exact = matches!(self.access, FileAccess::Host);
+            let exact = !matches!(self.access, FileAccess::Live { .. });
             self.open(path).map(|file| (file, exact)).map_err(|error| Refusal::Missing(error.to_string()))
         };
         let FileAccess::Live { proc_dir, .. } = &self.access else { return vec![Box::new(by_path)] };
@@ -152,6 +161,12 @@ impl<'s> Finder<'s> {
                 hex(wanted)
             ))),
         }
+    }
+
+    /// The file that was given for a module.
+    fn chosen(&self, module: &[u8]) -> Option<&Path> {
+        let FileAccess::Chosen { files, .. } = &self.access else { return None };
+        files.iter().find(|(path, _)| path == module).map(|(_, file)| file.as_path())
     }
 
     /// Whether a replay on this machine would find the file of a module: not if it is in another root.

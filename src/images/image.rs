@@ -1,6 +1,7 @@
 //! One module with its file.
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -11,6 +12,7 @@ use threaddump_dwarf::symbols::{DebugInfo, DebugInfoError, Function, SymbolTable
 use threaddump_dwarf::{EhSections, gimli};
 
 use super::Slice;
+use super::batch::Need;
 use super::elf::{Layout, PF_X};
 use super::find::{Finder, Opened};
 use super::links::AltLink;
@@ -217,14 +219,18 @@ impl<'s> Image<'s> {
     }
 
     /// The DWARF of the file, else of its debug file. `None` if there is none.
-    pub fn debug_info(&self) -> Option<Result<DebugInfo<'s>, DebugInfoError>> {
+    pub fn debug_info(&self) -> Option<DebugInfo<'s>> {
         let holder = self.holder_of(".debug_info")?;
-        Some(match self.shared_debug(holder) {
-            Some(shared) => {
-                DebugInfo::with_shared(|name| holder.debug(name), |name| shared.contents.debug(name))
-            }
-            None => DebugInfo::new(|name| holder.debug(name)),
-        })
+        let shared = self.shared_debug(holder).map(|shared| shared.contents.supply());
+        Some(DebugInfo::open(holder.supply(), shared))
+    }
+
+    /// What is to be inflated before names are looked up in [`Image::debug_info`], of which only `parts`
+    /// (ranges of `.debug_info`) are read; all of it if that is `None`.
+    pub fn needs(&self, parts: Option<Vec<Range<u64>>>) -> Vec<Need<'s>> {
+        let Some(holder) = self.holder_of(".debug_info") else { return Vec::new() };
+        let shared = self.shared_debug(holder).map(|shared| Need::all_of(&shared.contents, None));
+        Need::all_of(holder, parts).into_iter().chain(shared.into_iter().flatten()).collect()
     }
 
     /// The file that `holder`, which has the DWARF, shares with others.

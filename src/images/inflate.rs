@@ -1,10 +1,15 @@
 //! Compressed sections.
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use flate2::{Decompress, FlushDecompress, Status};
 
 /// deflate cannot do better than 1032 to 1; a size beyond this is a lie in either format.
 const MAX_RATIO: u64 = 1032;
 /// Size of `Elf64_Chdr`, in bytes.
 const HEADER: usize = 24;
+/// Bytes that are inflated at a time where only parts are kept.
+const PIECE: usize = 128 << 10;
 const ELFCOMPRESS_ZLIB: u32 = 1;
 const ELFCOMPRESS_ZSTD: u32 = 2;
 
@@ -43,12 +48,12 @@ impl<'s> Compressed<'s> {
         Some(Compressed { format: Format::Zlib, data, size: u64::from_be_bytes(size.try_into().ok()?) })
     }
 
-    /// The inflated contents, if that is at most `room` bytes.
+    /// Why it is not inflated, if it may become at most `room` bytes.
     ///
     /// # Errors
     ///
     /// In words.
-    pub(super) fn inflate(&self, room: u64) -> Result<Vec<u8>, String> {
+    pub(super) fn check(&self, room: u64) -> Result<(), String> {
         if self.size > (self.data.len() as u64).saturating_mul(MAX_RATIO) {
             return Err(format!("{} bytes cannot inflate to {}", self.data.len(), self.size));
         }
@@ -58,10 +63,19 @@ impl<'s> Compressed<'s> {
                 self.size
             ));
         }
+        Ok(())
+    }
+
+    /// The inflated contents. Their size is to be checked before.
+    ///
+    /// # Errors
+    ///
+    /// In words.
+    pub(super) fn inflate(&self) -> Result<Vec<u8>, String> {
         let size = usize::try_from(self.size).map_err(|_| "too large".to_owned())?;
-        let mut inflated = Vec::new();
-        inflated.try_reserve_exact(size).map_err(|_| "out of memory".to_owned())?;
-        inflated.resize(size, 0);
+        // Memory that comes as zeros need not be written twice; but having none must not end the program.
+        Vec::<u8>::new().try_reserve_exact(size).map_err(|_| "out of memory".to_owned())?;
+        let mut inflated = vec![0; size];
         let written = match self.format {
             Format::Zlib => libdeflater::Decompressor::new()
                 .zlib_decompress(self.data, &mut inflated)
@@ -72,6 +86,49 @@ impl<'s> Compressed<'s> {
             return Err(format!("inflates to {written} bytes instead of {size}"));
         }
         Ok(inflated)
+    }
+
+    /// Bytes it has.
+    pub(super) fn length(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Whether [`Compressed::inflate_parts`] can read it.
+    pub(super) fn has_parts(&self) -> bool {
+        self.format == Format::Zlib
+    }
+
+    /// Parts of the inflated contents, each with its place. All before the last one is inflated, a piece at a
+    /// time, and what is not wanted is not kept.
+    ///
+    /// # Errors
+    ///
+    /// In words.
+    pub(super) fn inflate_parts(&self, parts: &[Range<u64>]) -> Result<Vec<(u64, Vec<u8>)>, String> {
+        let mut kept: Vec<(u64, Vec<u8>)> = parts.iter().map(|part| (part.start, Vec::new())).collect();
+        let end = parts.iter().map(|part| part.end).max().unwrap_or(0);
+        let mut stream = Decompress::new(true);
+        let mut piece = vec![0; PIECE];
+        let mut at = 0;
+        while at < end {
+            let input = usize::try_from(stream.total_in()).ok().and_then(|read| self.data.get(read..));
+            let input = input.unwrap_or(&[]);
+            let status = stream.decompress(input, &mut piece, FlushDecompress::None);
+            let status = status.map_err(|error| error.to_string())?;
+            let piece = &piece[..(stream.total_out() - at) as usize];
+            for (part, (_, bytes)) in parts.iter().zip(&mut kept) {
+                let (from, to) = (part.start.max(at), part.end.min(stream.total_out()));
+                if from < to {
+                    bytes.extend_from_slice(&piece[(from - at) as usize..(to - at) as usize]);
+                }
+            }
+            let stands = piece.is_empty() || status == Status::StreamEnd;
+            at = stream.total_out();
+            if stands && at < end {
+                return Err(format!("ends after {at} bytes of {}", self.size));
+            }
+        }
+        Ok(kept)
     }
 }
 
@@ -106,15 +163,39 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_those_of_the_whole() {
+        let text: Vec<u8> =
+            (0..1_000_000_u32).map(|number| (number.wrapping_mul(number) >> 7) as u8).collect();
+        let data = zlib(&text);
+        let section = with_header(1, text.len() as u64, &data);
+        let compressed = Compressed::with_header(&section).unwrap();
+        let wanted = [0..0, 0..1, 5..400_000, 399_000..400_001, 999_999..1_000_000];
+        for ((start, bytes), part) in compressed.inflate_parts(&wanted).unwrap().into_iter().zip(wanted) {
+            assert_eq!(
+                (start, bytes.as_slice()),
+                (part.start, &text[part.start as usize..part.end as usize])
+            );
+        }
+        let part = |from, to| [Range { start: from, end: to }];
+        assert!(
+            compressed.inflate_parts(&part(5, 1_000_001)).unwrap_err().contains("ends after 1000000 bytes")
+        );
+        let cut = with_header(1, text.len() as u64, &data[..data.len() / 2]);
+        assert!(Compressed::with_header(&cut).unwrap().inflate_parts(&part(0, 1_000_000)).is_err());
+        let broken = with_header(1, text.len() as u64, &[0x78, 0x9c, 0xff, 0xff, 1, 2, 3]);
+        assert!(Compressed::with_header(&broken).unwrap().inflate_parts(&part(0, 10)).is_err());
+    }
+
+    #[test]
     fn both_styles_of_zlib_inflate() {
         let text = b"debug information ".repeat(50);
         let data = zlib(&text);
         let new = with_header(1, text.len() as u64, &data);
-        assert_eq!(Compressed::with_header(&new).unwrap().inflate(1 << 20).unwrap(), text);
+        assert_eq!(Compressed::with_header(&new).unwrap().inflate().unwrap(), text);
         let mut old = b"ZLIB".to_vec();
         old.extend_from_slice(&(text.len() as u64).to_be_bytes());
         old.extend_from_slice(&data);
-        assert_eq!(Compressed::with_magic(&old).unwrap().inflate(1 << 20).unwrap(), text);
+        assert_eq!(Compressed::with_magic(&old).unwrap().inflate().unwrap(), text);
     }
 
     #[test]
@@ -122,29 +203,27 @@ mod tests {
         // A frame with one raw block: magic, descriptor (single segment, 1-byte size), 5, block.
         let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 5, 0x29, 0, 0, b'h', b'e', b'l', b'l', b'o'];
         let section = with_header(2, 5, &frame);
-        assert_eq!(Compressed::with_header(&section).unwrap().inflate(100).unwrap(), b"hello");
+        assert_eq!(Compressed::with_header(&section).unwrap().inflate().unwrap(), b"hello");
     }
 
     #[test]
     fn impossible_sizes_allocate_nothing() {
         let data = zlib(b"short");
         for size in [u64::MAX, 1 << 40, 1 << 20] {
-            assert!(
-                Compressed::with_header(&with_header(1, size, &data)).unwrap().inflate(u64::MAX).is_err()
-            );
+            assert!(Compressed::with_header(&with_header(1, size, &data)).unwrap().check(u64::MAX).is_err());
         }
         let right = with_header(1, 5, &data);
-        let error = Compressed::with_header(&right).unwrap().inflate(4).unwrap_err();
+        let error = Compressed::with_header(&right).unwrap().check(4).unwrap_err();
         assert_eq!(error, "5 bytes are more than the 4 that sections like it may take");
-        assert!(Compressed::with_header(&with_header(1, 6, &data)).unwrap().inflate(100).is_err());
-        assert!(Compressed::with_header(&with_header(1, 4, &data)).unwrap().inflate(100).is_err());
+        assert!(Compressed::with_header(&with_header(1, 6, &data)).unwrap().inflate().is_err());
+        assert!(Compressed::with_header(&with_header(1, 4, &data)).unwrap().inflate().is_err());
     }
 
     #[test]
     fn broken_data_is_an_error() {
         for kind in [1, 2] {
             let section = with_header(kind, 100, &[0x5a; 40]);
-            assert!(Compressed::with_header(&section).unwrap().inflate(1 << 20).is_err());
+            assert!(Compressed::with_header(&section).unwrap().inflate().is_err());
         }
         assert_eq!(Compressed::with_header(&with_header(9, 1, b"x")), None);
         assert_eq!(Compressed::with_header(b"short"), None);

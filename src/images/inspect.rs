@@ -2,7 +2,9 @@
 use std::cell::Cell;
 
 use threaddump_arch::Arch;
+use threaddump_dwarf::symbols::{DebugInfo, UnitJob};
 
+use super::batch::{Need, inflate};
 use super::elf::{Elf, Layout};
 use super::sections::Contents;
 use super::store::Store;
@@ -38,8 +40,10 @@ fn one<'s>(bytes: &'s [u8], layout: Layout, address: u64, store: &'s Store) -> u
     for table in contents.symtab().into_iter().chain(contents.dynsym(bias)) {
         count(table.resolve(&[0, address, u64::MAX]).into_iter().flatten().count());
     }
-    if let Ok(mut info) = threaddump_dwarf::symbols::DebugInfo::new(|name| contents.debug(name)) {
-        count(info.at(address).map_or(0, |function| function.frames.len()));
-    }
+    let mut info = DebugInfo::open(contents.supply(), None);
+    inflate(Need::all_of(&contents, info.parts(&[address])));
+    let answers = info.jobs(&[address]).into_iter().map(UnitJob::run).collect();
+    info.accept(answers);
+    count(info.at(address).map_or(0, |function| function.frames.len()));
     found.get()
 }

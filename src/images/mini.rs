@@ -57,7 +57,8 @@ fn inflate<'s>(compressed: &[u8], store: &'s Store) -> Result<&'s [u8], String> 
         return Err(format!("{} bytes inflate to more than {most}", compressed.len()));
     }
     bytes.shrink_to_fit();
-    Ok(store.keep_inflated(bytes, compressed.len()))
+    store.charge(bytes.len() as u64, compressed.len());
+    Ok(store.keep_bytes(bytes))
 }
 
 /// Symbols of both objects in one table, so that the better of two answers is found by one set of rules.

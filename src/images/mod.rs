@@ -3,6 +3,7 @@
 //! A wrong file gives wrong names, which is worse than none. So a file counts only if its build ID
 //! is the one in the target's memory or, where there is none, if it is the mapped inode.
 
+mod batch;
 mod dynamic;
 mod elf;
 mod find;
@@ -29,6 +30,7 @@ use std::rc::Rc;
 use threaddump_arch::Arch;
 use threaddump_dwarf::gimli;
 
+pub use batch::{Need, inflate};
 pub use image::Image;
 pub use inspect::{inspect, inspect_generated};
 pub use lacking::build_id_of;
@@ -58,6 +60,13 @@ pub enum FileAccess {
     },
     /// The target is gone: paths are those of this machine.
     Host,
+    /// The target is gone: paths are those below another directory, or of this machine.
+    Chosen {
+        /// Where the target's root directory is on this machine, if elsewhere.
+        root: Option<PathBuf>,
+        /// Files of this machine to be used for the modules with these paths.
+        files: Vec<(Vec<u8>, PathBuf)>,
+    },
 }
 
 /// Where else to look.

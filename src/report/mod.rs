@@ -2,6 +2,7 @@
 //!
 //! [`build()`] looks everything up; the formats only print what a [`Report`] holds.
 mod build;
+mod codes;
 pub mod escape;
 pub mod json;
 mod model;
@@ -10,6 +11,6 @@ pub mod style;
 mod tests;
 pub mod text;
 
-pub use build::{ReportOptions, build};
+pub use build::{ReportOptions, build, outline};
 pub use model::*;
 pub use style::Style;

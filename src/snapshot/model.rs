@@ -7,7 +7,7 @@ use crate::ids::{Pid, Tid};
 /// One moment of one process.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// When the stop began, nanoseconds since the epoch.
+    /// When the stop began, nanoseconds since the epoch; of a core file, when it was last changed.
     pub captured_at_ns: i64,
     /// How the data was obtained.
     pub source: Source,
@@ -26,7 +26,8 @@ pub struct Snapshot {
     pub mappings: Vec<Mapping>,
     /// ELF objects among the mappings.
     pub modules: Vec<Module>,
-    /// Threads, the leader first, then by ascending thread id.
+    /// Threads, the leader first, then by ascending thread id; of a crash, the one that got the signal
+    /// first of all.
     pub threads: Vec<ThreadSnapshot>,
     /// Pieces of memory that belong to no one thread (code without a file).
     pub memory: Vec<MemoryPiece>,
@@ -46,6 +47,8 @@ pub enum Source {
     Ptrace,
     /// `/proc` alone; nothing was stopped.
     Proc,
+    /// A core file.
+    Core,
 }
 
 /// Facts about the process.
@@ -114,6 +117,13 @@ pub struct Mapping {
     pub path: Vec<u8>,
     /// Whether the file was deleted.
     pub deleted: bool,
+}
+
+impl Mapping {
+    /// Whether it shows a file. Core files tell paths, but no inodes.
+    pub fn has_file(&self) -> bool {
+        self.inode != 0 || self.path.starts_with(b"/")
+    }
 }
 
 /// Access rights of a mapping.
@@ -194,7 +204,7 @@ pub struct ThreadSnapshot {
     pub tid: Tid,
     /// Thread id in the innermost pid namespace of the process.
     pub ns_tid: Option<i32>,
-    /// Thread name (`comm`).
+    /// Thread name (`comm`); empty if it is not known, as in core files.
     pub name: Vec<u8>,
     /// State letter of proc_pid_stat(5) before the stop (`R`, `S`, `D`, `T`, `t`, `Z`, `X`, `I`).
     pub state: Option<char>,

@@ -42,6 +42,7 @@ impl Files {
     pub(super) fn new(access: &FileAccess, wanted: bool) -> Files {
         let (root, elsewhere) = match access {
             FileAccess::Live { root, .. } if wanted => (Root::open(root).ok(), !is_ours(root)),
+            FileAccess::Chosen { root: Some(root), .. } if wanted => (Root::open(root).ok(), true),
             _ => (None, false),
         };
         Files { root, elsewhere, known: HashMap::new(), left: MAX_ALL }

@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use threaddump_dwarf::symbols::{DebugInfo, Function, SourceFrame, display_name};
+use threaddump_dwarf::symbols::{DebugInfo, Function, SourceFrame, UnitJob, display_name};
 
 #[cfg(test)]
 mod tests;
 
-use crate::images::{Image, Images};
+use crate::images::{self, Image, Images};
+use crate::parallel;
 use crate::snapshot::{CodeName, Problem};
 
 /// What to look up.
@@ -90,6 +91,9 @@ pub struct Symbolizer<'i, 's> {
 /// address.
 const MAX_INLINED: usize = 50_000;
 
+/// Bytes of all units together before another thread is worth its start.
+const WORTH: usize = 64 << 10;
+
 /// The DWARF of one image.
 #[derive(Debug, Default)]
 struct Source<'s> {
@@ -128,13 +132,16 @@ impl<'i, 's> Symbolizer<'i, 's> {
     /// Announces addresses that will be asked for. Their symbols are then found in one pass over
     /// each table instead of one pass per address.
     pub fn prepare(&mut self, lookups: &[u64]) {
-        let mut wanted: BTreeMap<u64, (&Image<'s>, BTreeSet<u64>)> = BTreeMap::new();
+        let mut wanted: BTreeMap<u64, (&'i Image<'s>, BTreeSet<u64>)> = BTreeMap::new();
         for &lookup in lookups.iter().filter(|lookup| !self.symbols.contains_key(lookup)) {
             let Some(image) = self.images.at(lookup) else { continue };
             wanted.entry(image.start()).or_insert_with(|| (image, BTreeSet::new())).1.insert(lookup);
         }
-        for (image, lookups) in wanted.into_values() {
-            self.find_symbols(image, &lookups);
+        for (image, lookups) in wanted.values() {
+            self.find_symbols(image, lookups);
+        }
+        if self.options.inlines || self.options.lines {
+            self.read_debug_info(wanted.into_values());
         }
     }
 
@@ -178,6 +185,40 @@ impl<'i, 's> Symbolizer<'i, 's> {
             Some(Problem::new("symbols", format!("names from {path} may be missing: {failure}")))
         };
         self.images.iter().filter_map(failed).collect()
+    }
+
+    /// Looks addresses up in DWARF, files and units at the same time where there are several processors.
+    fn read_debug_info(&mut self, wanted: impl Iterator<Item = (&'i Image<'s>, BTreeSet<u64>)>) {
+        let mut needs = Vec::new();
+        let mut files = Vec::new();
+        for (image, lookups) in wanted {
+            let source = self.sources.entry(image.start()).or_insert_with(|| Source::open(image));
+            let Some(info) = &source.info else { continue };
+            let mut addresses: Vec<u64> =
+                lookups.iter().filter_map(|&lookup| image.file_address(lookup)).collect();
+            addresses.sort_unstable();
+            needs.extend(image.needs(info.parts(&addresses)));
+            files.push((image.start(), addresses));
+        }
+        images::inflate(needs);
+        let (mut jobs, mut counts) = (Vec::new(), Vec::new());
+        for (start, addresses) in files {
+            let Some(info) = self.sources.get_mut(&start).and_then(|source| source.info.as_mut()) else {
+                continue;
+            };
+            let of_file = info.jobs(&addresses);
+            counts.push((start, of_file.len()));
+            jobs.extend(of_file);
+        }
+        let enough = jobs.iter().map(UnitJob::size).sum::<usize>() >= WORTH;
+        let workers = if enough { parallel::workers() } else { 1 };
+        let mut answers = parallel::run(workers, jobs, UnitJob::size, UnitJob::run).into_iter();
+        for (start, count) in counts {
+            let answers = answers.by_ref().take(count).collect();
+            if let Some(info) = self.sources.get_mut(&start).and_then(|source| source.info.as_mut()) {
+                info.accept(answers);
+            }
+        }
     }
 
     fn find_symbols(&mut self, image: &Image<'s>, lookups: &BTreeSet<u64>) {
@@ -259,11 +300,7 @@ impl Named {
 
 impl<'s> Source<'s> {
     fn open(image: &Image<'s>) -> Source<'s> {
-        match image.debug_info() {
-            None => Source::default(),
-            Some(Ok(info)) => Source { info: Some(info), failure: None },
-            Some(Err(error)) => Source { info: None, failure: Some(error.to_string()) },
-        }
+        Source { info: image.debug_info(), failure: None }
     }
 
     fn at(&mut self, image: &Image<'s>, address: u64) -> Function {

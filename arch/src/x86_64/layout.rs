@@ -1,9 +1,19 @@
 //! Kernel layouts: the register set of ptrace and core files, and the signal frame.
 use super::table::{ORIG_RAX, R8, R9, R10, RAX, RDI, RDX, RIP, RSI, RSP};
-use crate::{Arch, RegisterId, Registers, SignalFrame};
+use crate::{Arch, CoreLayout, RegisterId, Registers, SignalFrame};
 
 /// `struct user_regs_struct`: 27 registers of 8 bytes.
 const PRSTATUS_SIZE: usize = 27 * 8;
+
+/// `struct elf_prstatus`: signal information, masks and ids before four times, then the registers.
+pub const CORE_LAYOUT: CoreLayout = CoreLayout {
+    signal: 12,
+    tid: 32,
+    user_time: 48,
+    system_time: 64,
+    registers: 112,
+    registers_size: PRSTATUS_SIZE,
+};
 
 /// Place in `user_regs_struct` (in words) of each entry of the register table.
 const PRSTATUS_WORDS: [usize; 24] =

@@ -9,8 +9,8 @@ mod table;
 
 pub use code::{call_before, entry_state, is_signal_trampoline, may_move_sp};
 pub use layout::{
-    UCONTEXT_SIZE, find_signal_frames, is_new_thread, registers_from_prstatus, registers_from_ucontext,
-    registers_of_blocked, system_call,
+    CORE_LAYOUT, UCONTEXT_SIZE, find_signal_frames, is_new_thread, registers_from_prstatus,
+    registers_from_ucontext, registers_of_blocked, system_call,
 };
 pub use table::{RBP, REGISTERS, RIP, RSP, from_dwarf};
 

@@ -9,13 +9,18 @@ mod checksums;
 mod cpp;
 mod demangle;
 mod guarded;
+mod index;
+mod jobs;
 mod scope;
 mod source;
 mod split;
+mod supply;
 mod table;
 mod units;
 
 pub use demangle::{MAX_NAME, demangle, display_name};
+pub use jobs::{UnitAnswer, UnitJob};
 pub use source::{DebugInfo, DebugInfoError, Function, SourceFrame};
 pub use split::{SplitError, SplitUnit};
+pub use supply::Supply;
 pub use table::{Code, Symbol, SymbolTable};

@@ -1,5 +1,5 @@
 //! Codes, numbers and times in words.
-use crate::report::{END_EXITED, END_KERNEL_WORKER, END_NOT_STOPPED, END_RUNNING, Thread};
+use crate::report::{END_EXITED, END_KERNEL_WORKER, END_NOT_STOPPED, END_RUNNING, Signal, Thread, codes};
 
 /// What a thread is doing.
 pub(super) fn doing(thread: &Thread) -> String {
@@ -20,10 +20,33 @@ pub(super) fn doing(thread: &Thread) -> String {
         None => "state unknown",
     };
     let Some(call) = &thread.syscall else { return state.to_owned() };
+    // Core files do not tell the state; the call does.
+    let state = if thread.state.is_some() { format!("{state} ") } else { String::new() };
     match call.name {
-        Some(name) => format!("{state} in {name}"),
-        None => format!("{state} in system call {}", call.number),
+        Some(name) => format!("{state}in {name}"),
+        None => format!("{state}in system call {}", call.number),
     }
+}
+
+/// A signal with its number, its cause, the address it is about, and the thread that got it.
+pub(super) fn signal(signal: &Signal) -> String {
+    let mut text = format!("{} ({})", signal.name, signal.number);
+    match (signal.code_name, signal.code) {
+        (Some(name), Some(code)) => {
+            let meaning =
+                codes::meaning(signal.number, code).map_or(String::new(), |words| format!(": {words}"));
+            text += &format!(", {name}{meaning}");
+        }
+        (None, Some(code)) => text += &format!(", code {code}"),
+        (_, None) => {}
+    }
+    if let Some(address) = signal.address {
+        text += &format!(", at address {:#x}", address.0);
+    }
+    if let Some(tid) = signal.tid {
+        text += &format!(", in thread {tid}");
+    }
+    text
 }
 
 /// What `/proc` knows of a thread beyond that, where there is little else.
