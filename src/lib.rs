@@ -16,6 +16,7 @@ pub mod ids;
 pub mod images;
 pub mod naming;
 mod parallel;
+pub mod preload;
 pub mod proc;
 pub mod report;
 pub mod snapshot;

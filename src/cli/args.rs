@@ -102,6 +102,9 @@ pub(super) enum Command {
     /// that has not the build ID is not used.
     #[command(after_help = "Exit status: 0 all frames have names, 1 some have none, 2 nothing done")]
     Symbolize(SymbolizeArgs),
+    /// Dump the process that has started this one, for a thread in its signal handler
+    #[command(hide = true)]
+    RelayHelper(HelperArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -286,6 +289,23 @@ pub(super) struct SymbolizeArgs {
     pub(super) quiet: bool,
 }
 
+/// Arguments of `relay-helper`, which the relay gives; threaddump-relay(7) says how it is started.
+#[derive(Debug, Args)]
+pub(super) struct HelperArgs {
+    /// The process
+    pub(super) pid: i32,
+    /// The thread in the signal handler
+    #[arg(value_parser = values::thread)]
+    pub(super) tid: Tid,
+    /// Address of its `ucontext_t`
+    pub(super) context: u64,
+    /// Address of its `siginfo_t`
+    pub(super) info: u64,
+    /// Arguments that do not depend on where the data comes from.
+    #[command(flatten)]
+    pub(super) render: RenderArgs,
+}
+
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
@@ -426,6 +446,8 @@ impl Cli {
             Some(Command::Run(arguments)) => arguments.follow.render.quiet,
             Some(Command::Watch(arguments)) => arguments.follow.render.quiet,
             Some(Command::Symbolize(arguments)) => arguments.quiet,
+            // The relay makes the dump if this one does not.
+            Some(Command::RelayHelper(_)) => true,
             Some(Command::Completions(_)) => false,
         }
     }

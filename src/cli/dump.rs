@@ -76,6 +76,7 @@ fn one(
         threads: threads.clone(),
         via: arguments.via.into(),
         kernel: arguments.kernel,
+        interrupted: None,
     };
     let path = arguments.save_snapshot.as_deref();
     // Before the stop: a wrong path should cost the process nothing.

@@ -71,6 +71,7 @@ impl<'a> Dumper<'a> {
             threads: Vec::new(),
             via: Via::Ptrace,
             kernel: false,
+            interrupted: None,
         };
         let start = Instant::now();
         let mut how = render.dump_options();

@@ -5,6 +5,7 @@ mod dump;
 mod exit;
 mod fetch;
 mod follow;
+mod helper;
 mod output;
 mod pattern;
 mod progress;
@@ -57,6 +58,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Core(arguments)) => core::run(arguments),
         Some(Command::Replay(arguments)) => replay::run(arguments),
         Some(Command::Symbolize(arguments)) => symbolize::run(arguments),
+        Some(Command::RelayHelper(arguments)) => helper::run(arguments),
         Some(Command::Completions(arguments)) => completions(arguments.shell),
     }
 }

@@ -12,7 +12,7 @@ use super::super::modules::Finder;
 use super::super::prepare::{Prepared, cannot_read};
 use super::super::proc::Looker;
 use super::super::stacks::Ranges;
-use super::super::{CollectError, denied, facts, kernel};
+use super::super::{CollectError, denied, facts, interrupted, kernel};
 use super::hold::Tracing;
 use super::threads::{self, Listing};
 use super::tracer::{self, Catch, Copied, Plan};
@@ -73,6 +73,7 @@ fn with_plan<T>(
         all: prepared.options.threads.is_empty(),
         ranges: &ranges,
         stack_bytes: prepared.options.stack_bytes,
+        interrupted: prepared.options.interrupted,
         timeout: prepared.options.timeout,
         fingerprint: prepared.fingerprint.as_ref(),
         memory: &prepared.memory,
@@ -210,7 +211,10 @@ fn assemble(mut prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snap
         fallback_advice: None,
         pause_ns: Some(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX)),
         process: prepared.facts,
-        signal: None,
+        signal: prepared
+            .options
+            .interrupted
+            .and_then(|thread| interrupted::signal(&prepared.memory, &thread)),
         mappings: later.mappings,
         modules: later.modules,
         threads,

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 use threaddump_arch::{Arch, Registers};
 
+use super::super::Interrupted;
 use super::super::arena::Arena;
 use super::super::fingerprint::Fingerprint;
+use super::super::interrupted;
 use super::super::jit::{Lists, Seen};
 use super::super::memory::Memory;
 use super::super::stacks::{Ranges, StackCopier, Stacks};
@@ -35,6 +37,8 @@ pub(super) struct Plan<'a> {
     pub(super) all: bool,
     pub(super) ranges: &'a Ranges,
     pub(super) stack_bytes: Option<u64>,
+    /// The thread that is shown as a signal has interrupted it.
+    pub(super) interrupted: Option<Interrupted>,
     pub(super) timeout: Duration,
     pub(super) fingerprint: Option<&'a Fingerprint>,
     pub(super) memory: &'a Memory,
@@ -93,7 +97,7 @@ pub(super) fn run(plan: &Plan<'_>) -> Catch {
     stop(&mut hold, plan, start + plan.timeout);
     let mut copied = Vec::with_capacity(hold.threads.len());
     for held in hold.threads.iter().filter(|held| matches!(held.state, State::Stopped(_))) {
-        copied.extend(copy(held.tid, plan.arch, &mut copier));
+        copied.extend(copy(held.tid, plan, &mut copier));
     }
     let same_program = plan
         .fingerprint
@@ -149,7 +153,8 @@ fn knows_code(plan: &Plan<'_>, copied: &[Copied]) -> bool {
 }
 
 /// `None` for a thread that was killed while it was held.
-fn copy(tid: Tid, arch: Arch, copier: &mut StackCopier<'_>) -> Option<Copied> {
+fn copy(tid: Tid, plan: &Plan<'_>, copier: &mut StackCopier<'_>) -> Option<Copied> {
+    let arch = plan.arch;
     let mut bytes = [0; ptrace::MAX_REGISTER_SET];
     let length = match ptrace::general_registers(tid, &mut bytes) {
         Ok(length) => length,
@@ -164,6 +169,9 @@ fn copy(tid: Tid, arch: Arch, copier: &mut StackCopier<'_>) -> Option<Copied> {
         let registers = Err(format!("thread {tid} runs {what} ({length} bytes of registers)"));
         return Some(Copied { tid, registers, stacks: Stacks::default() });
     };
+    let handler = plan.interrupted.filter(|interrupted| interrupted.tid == tid);
+    let before = handler.and_then(|handler| interrupted::registers(plan.memory, arch, &handler));
+    registers = before.unwrap_or(registers);
     if let Some(note) = arch.extra_note()
         && let Ok(length) = ptrace::register_set(tid, note, &mut bytes)
     {
