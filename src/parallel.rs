@@ -38,7 +38,9 @@ pub(crate) fn run<J: Send, T: Send>(
         let spawn = || thread::Builder::new().name("names".to_owned()).spawn_scoped(scope, worker).ok();
         let others: Vec<_> = (1..workers.min(count)).map_while(|_| spawn()).collect();
         worker();
-        for panic in others.into_iter().filter_map(|other| other.join().err()) {
+        // All are waited for before a panic goes on.
+        let panics: Vec<_> = others.into_iter().filter_map(|other| other.join().err()).collect();
+        if let Some(panic) = panics.into_iter().next() {
             resume_unwind(panic);
         }
     });
