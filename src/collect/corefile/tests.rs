@@ -186,7 +186,7 @@ fn what_is_no_core_file_is_named() {
     assert_eq!(error(b"\x7fEL"), "it is truncated: it ends in its header");
     assert_eq!(changed(16, &[2]), "it is an ELF executable, not a core file");
     assert_eq!(changed(16, &[3]), "it is an ELF executable or shared library, not a core file");
-    assert_eq!(changed(18, &[183]), "it is a core file of a 64-bit little-endian AARCH64 program");
+    assert_eq!(changed(18, &[8]), "it is a core file of a 64-bit little-endian MIPS program");
     assert_eq!(
         changed(18, &[0xff, 0xff]),
         "it is a core file of a 64-bit little-endian ELF machine 65535 program"
