@@ -26,14 +26,17 @@ pub struct Sent {
 }
 
 /// Takes the signals over: from now on they have no effect, and are read. For the calling thread and those
-/// that it starts later, so it is called before any is started. Ignored ones stay ignored, but for SIGCHLD.
+/// that it starts later, so it is called before any is started. Ignored ones stay ignored, but for SIGCHLD
+/// and SIGQUIT.
 /// Gives also what a program that is started is to have.
 ///
 /// # Errors
 /// As signalfd(2) and sigprocmask(2).
 pub fn take_over(wanted: &[Signal], ignored: u64) -> io::Result<(Signals, Inherited)> {
     let is_ignored = |signal: Signal| ignored & (1 << (signal as i32 - 1)) != 0;
-    let mut set: SigSet = wanted.iter().copied().filter(|&signal| !is_ignored(signal)).collect();
+    // A shell without job control ignores SIGQUIT for what it starts in the background; it is still a request.
+    let takes = |signal: &Signal| *signal == Signal::SIGQUIT || !is_ignored(*signal);
+    let mut set: SigSet = wanted.iter().copied().filter(takes).collect();
     set.add(Signal::SIGCHLD);
     let ignores_children = is_ignored(Signal::SIGCHLD);
     if ignores_children {
