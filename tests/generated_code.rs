@@ -290,7 +290,7 @@ fn functions_of_node_have_their_own_names() {
     let start = |more: &[&str]| {
         let mut command = Command::new(&node);
         // It writes a log where it is.
-        command.current_dir(std::env::temp_dir());
+        command.current_dir(scratch("generated"));
         command.args(arguments).args(more).arg(script("waits.js"));
         let running = Running::start_ready(&mut command, "node", "ready").expect("it starts");
         settle(running.pid());
