@@ -21,6 +21,7 @@
 
 mod facts;
 mod registers;
+mod signals;
 
 pub mod aarch64;
 pub mod arm;
@@ -33,6 +34,7 @@ pub mod x86_64;
 
 pub use facts::{FrameRecord, Trampoline};
 pub use registers::{MAX_REGISTERS, RegisterId, RegisterInfo, Registers};
+pub use signals::SIGNALS;
 
 use facts::Facts;
 

@@ -1,7 +1,7 @@
 //! A dump as text, in the shape of what a Go program prints when it crashes.
 use core::fmt::{self, Write};
 
-use threaddump_arch::Registers;
+use threaddump_arch::{Registers, SIGNALS};
 use threaddump_dwarf::End;
 
 use crate::output::Output;
@@ -33,41 +33,6 @@ pub(crate) fn decimal(mut value: u64) -> Decimal {
     }
     decimal
 }
-
-/// Names and descriptions of signals, from 1 on.
-const SIGNALS: [(&str, &str); 31] = [
-    ("SIGHUP", "terminal line hangup"),
-    ("SIGINT", "interrupt"),
-    ("SIGQUIT", "quit"),
-    ("SIGILL", "illegal instruction"),
-    ("SIGTRAP", "trace trap"),
-    ("SIGABRT", "abort"),
-    ("SIGBUS", "bus error"),
-    ("SIGFPE", "floating-point exception"),
-    ("SIGKILL", "kill"),
-    ("SIGUSR1", "user-defined signal 1"),
-    ("SIGSEGV", "segmentation violation"),
-    ("SIGUSR2", "user-defined signal 2"),
-    ("SIGPIPE", "write to broken pipe"),
-    ("SIGALRM", "alarm clock"),
-    ("SIGTERM", "termination"),
-    ("SIGSTKFLT", "stack fault"),
-    ("SIGCHLD", "child status has changed"),
-    ("SIGCONT", "continue"),
-    ("SIGSTOP", "stop, unblockable"),
-    ("SIGTSTP", "keyboard stop"),
-    ("SIGTTIN", "background read from tty"),
-    ("SIGTTOU", "background write to tty"),
-    ("SIGURG", "urgent condition on socket"),
-    ("SIGXCPU", "cpu limit exceeded"),
-    ("SIGXFSZ", "file size limit exceeded"),
-    ("SIGVTALRM", "virtual alarm clock"),
-    ("SIGPROF", "profiling alarm clock"),
-    ("SIGWINCH", "window size change"),
-    ("SIGIO", "i/o now possible"),
-    ("SIGPWR", "power failure restart"),
-    ("SIGSYS", "bad system call"),
-];
 
 /// Writes a dump as text.
 #[derive(Debug)]

@@ -5,46 +5,13 @@
 //! SIGQUIT and the code 0.
 use std::io::{self, Write};
 
+use threaddump_arch::SIGNALS;
+
 use super::text::words;
 use super::{END_NOT_STOPPED, END_RUNNING, Frame, Report, Signal, Style, Thread};
 
 /// What is between two blocks.
 const BETWEEN: &str = "\n-----\n\n";
-
-/// Names and descriptions of signals, from 1 on.
-const SIGNALS: [(&str, &str); 31] = [
-    ("SIGHUP", "terminal line hangup"),
-    ("SIGINT", "interrupt"),
-    ("SIGQUIT", "quit"),
-    ("SIGILL", "illegal instruction"),
-    ("SIGTRAP", "trace trap"),
-    ("SIGABRT", "abort"),
-    ("SIGBUS", "bus error"),
-    ("SIGFPE", "floating-point exception"),
-    ("SIGKILL", "kill"),
-    ("SIGUSR1", "user-defined signal 1"),
-    ("SIGSEGV", "segmentation violation"),
-    ("SIGUSR2", "user-defined signal 2"),
-    ("SIGPIPE", "write to broken pipe"),
-    ("SIGALRM", "alarm clock"),
-    ("SIGTERM", "termination"),
-    ("SIGSTKFLT", "stack fault"),
-    ("SIGCHLD", "child status has changed"),
-    ("SIGCONT", "continue"),
-    ("SIGSTOP", "stop, unblockable"),
-    ("SIGTSTP", "keyboard stop"),
-    ("SIGTTIN", "background read from tty"),
-    ("SIGTTOU", "background write to tty"),
-    ("SIGURG", "urgent condition on socket"),
-    ("SIGXCPU", "cpu limit exceeded"),
-    ("SIGXFSZ", "file size limit exceeded"),
-    ("SIGVTALRM", "virtual alarm clock"),
-    ("SIGPROF", "profiling alarm clock"),
-    ("SIGWINCH", "window size change"),
-    ("SIGIO", "i/o now possible"),
-    ("SIGPWR", "power failure restart"),
-    ("SIGSYS", "bad system call"),
-];
 
 /// Signals that have an address.
 const WITH_ADDRESS: [i32; 2] = [nix::libc::SIGSEGV, nix::libc::SIGBUS];
