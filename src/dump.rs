@@ -2,12 +2,15 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::collect::{self, CollectError, live};
+use crate::collect::corefile::{self, CoreError, CoreFile};
+use crate::collect::follow::Ticket;
+use crate::collect::{self, CollectError, Prepared, live};
 use crate::debuginfod::Debuginfod;
 use crate::ids::Pid;
 use crate::images::{FileAccess, ImageOptions, Images, Store};
 use crate::report::{self, Report, ReportOptions};
 use crate::snapshot::{Module, Snapshot};
+use crate::source::{SourceOptions, Sources};
 use crate::symbolize::{SymbolOptions, Symbolizer};
 use crate::unwind::{UnwindOptions, Walk, unwind_all};
 
@@ -27,6 +30,8 @@ pub struct Options {
     pub debuginfod: Option<Rc<Debuginfod>>,
     /// What to report.
     pub report: ReportOptions,
+    /// What to show of source files.
+    pub source: SourceOptions,
 }
 
 /// Copies what is needed of a process, stopping it for that if this was asked for and is allowed, and
@@ -42,30 +47,78 @@ pub fn live<E: From<CollectError>>(
     options: &Options,
     keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
 ) -> Result<Report, E> {
+    with(pid, collect, options, Prepared::capture, keep)
+}
+
+/// The same for a process that is followed: its threads are traced already, by another thread of ours.
+///
+/// # Errors
+/// If nothing could be collected.
+pub fn followed<E: From<CollectError>>(
+    ticket: &Ticket,
+    collect: &collect::Options,
+    options: &Options,
+    keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
+) -> Result<Report, E> {
+    with(ticket.pid, collect, options, |prepared| ticket.capture(prepared), keep)
+}
+
+fn with<E: From<CollectError>>(
+    pid: Pid,
+    collect: &collect::Options,
+    options: &Options,
+    capture: impl Fn(Prepared) -> Result<Snapshot, CollectError>,
+    keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
+) -> Result<Report, E> {
     let store = Store::new();
-    let (mut snapshot, mut images) =
-        live::start_over(pid, || collect_once(pid, collect, &options.images, &store))?;
+    let (mut snapshot, mut images, mut sources) =
+        live::start_over(pid, || collect_once(pid, collect, options, &store, &capture))?;
     keep(&mut snapshot, &images)?;
-    Ok(report(&snapshot, &mut images, options))
+    Ok(report(&snapshot, &mut images, &mut sources, options))
 }
 
 fn collect_once<'s>(
     pid: Pid,
     collect: &collect::Options,
-    options: &ImageOptions,
+    options: &Options,
     store: &'s Store,
-) -> Result<(Snapshot, Images<'s>), CollectError> {
-    let prepared = collect::prepare(pid, collect)?;
+    capture: impl Fn(Prepared) -> Result<Snapshot, CollectError>,
+) -> Result<(Snapshot, Images<'s>, Sources), CollectError> {
+    let mut prepared = collect::prepare(pid, collect)?;
     let access = FileAccess::Live { root: prepared.root().to_path_buf(), proc_dir: prepared.proc_dir() };
     let known: Vec<Module> = prepared.modules().to_vec();
     // Files are opened before the stop: afterwards they may be gone.
     let arch = prepared.facts().arch;
-    let mut images = Images::open(store, arch, &known, &access, options);
-    let snapshot = prepared.capture()?;
+    let mut images = Images::open(store, arch, &known, &access, &options.images);
+    let sources = Sources::new(&options.source, &access);
+    if prepared.has_generated_code() {
+        prepared.follow_jit(&images.jit_descriptors());
+    }
+    let snapshot = capture(prepared)?;
     let is_new = |module: &&Module| !known.iter().any(|old| old.start == module.start);
     let new: Vec<Module> = snapshot.modules.iter().filter(is_new).cloned().collect();
     images.add(&new);
-    Ok((snapshot, images))
+    Ok((snapshot, images, sources))
+}
+
+/// Reports a core file. `keep` sees the snapshot, and may change it.
+///
+/// # Errors
+/// If nothing of it can be shown.
+pub fn core<E: From<CoreError>>(
+    file: &CoreFile,
+    collect: &corefile::Options,
+    options: &Options,
+    keep: impl FnOnce(&mut Snapshot, &Images<'_>) -> Result<(), E>,
+) -> Result<Report, E> {
+    let mut snapshot = file.snapshot(collect)?;
+    let chosen = snapshot.process.exe.clone().zip(collect.exe.clone());
+    let access = FileAccess::Chosen { root: collect.sysroot.clone(), files: chosen.into_iter().collect() };
+    let store = Store::new();
+    let arch = snapshot.process.arch;
+    let mut images = Images::open(&store, arch, &snapshot.modules, &access, &options.images);
+    keep(&mut snapshot, &images)?;
+    Ok(report(&snapshot, &mut images, &mut Sources::new(&options.source, &access), options))
 }
 
 /// Reports a saved snapshot. Its modules are looked for on this machine, and used if their build
@@ -74,10 +127,10 @@ pub fn replay(snapshot: &Snapshot, options: &Options) -> Report {
     let store = Store::new();
     let mut images =
         Images::open(&store, snapshot.process.arch, &snapshot.modules, &FileAccess::Host, &options.images);
-    report(snapshot, &mut images, options)
+    report(snapshot, &mut images, &mut Sources::new(&options.source, &FileAccess::Host), options)
 }
 
-fn report(snapshot: &Snapshot, images: &mut Images<'_>, options: &Options) -> Report {
+fn report(snapshot: &Snapshot, images: &mut Images<'_>, sources: &mut Sources, options: &Options) -> Report {
     let mut walks = unwind_all(snapshot, images, &options.unwind);
     if let Some(debuginfod) = &options.debuginfod {
         for _ in 0..FETCHES {
@@ -88,8 +141,10 @@ fn report(snapshot: &Snapshot, images: &mut Images<'_>, options: &Options) -> Re
             }
         }
     }
-    let mut symbolizer = Symbolizer::new(images, options.symbols);
-    report::build(snapshot, images, &walks, &mut symbolizer, &options.report)
+    let mut symbolizer = Symbolizer::new(images, options.symbols).with_code_names(&snapshot.code_names);
+    let mut report = report::build(snapshot, images, &walks, &mut symbolizer, &options.report);
+    sources.add(&mut report, images, &mut symbolizer);
+    report
 }
 
 /// What the files that were fetched are good for.
@@ -130,6 +185,7 @@ impl Options {
             images,
             debuginfod: None,
             report: ReportOptions { registers: true },
+            source: SourceOptions::default(),
         }
     }
 }

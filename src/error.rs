@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::cli::Exit;
 use crate::collect::CollectError;
+use crate::collect::corefile::CoreError;
 use crate::report::escape::{Escaping, escaped};
 use crate::snapshot::file::LoadError;
 
@@ -52,6 +53,16 @@ impl Failure {
         }
     }
 
+    /// A core file cannot be shown.
+    pub fn core(path: &Path, error: &CoreError) -> Failure {
+        let name = if path.as_os_str() == "-" { "standard input".into() } else { path.to_string_lossy() };
+        let failure = match error {
+            CoreError::Io { what, source } => Failure::new(format!("cannot {what}: {}", plain(source))),
+            error => Failure::new(format!("cannot use {name}: {error}")),
+        };
+        Failure { advice: error.advice().map(str::to_owned), ..failure }
+    }
+
     /// Adds lines that belong to the message.
     #[must_use]
     pub fn list(self, list: Vec<String>) -> Failure {
@@ -62,6 +73,12 @@ impl Failure {
     #[must_use]
     pub fn advise(self, advice: impl Into<String>) -> Failure {
         Failure { advice: Some(advice.into()), ..self }
+    }
+
+    /// Ends the program with this status.
+    #[must_use]
+    pub fn with_exit(self, exit: Exit) -> Failure {
+        Failure { exit, ..self }
     }
 
     /// The exit status that goes with it.

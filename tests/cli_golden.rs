@@ -1,12 +1,12 @@
 //! Reports and how they are printed. A case is a file `tests/golden/NAME.json`: the report as JSON,
 //! which must come out of the JSON writer as it is. Beside it are its text for a pipe (`.txt`) and
-//! for a terminal with colours (`.ansi`). With `THREADDUMP_BLESS=1` the outputs are written anew.
+//! for a terminal with colours (`.ansi`), and what the other formats make of it (`.gdb`, `.go`). With `THREADDUMP_BLESS=1` the outputs are written anew.
 mod golden;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use threaddump::report::{Report, Style, json, text};
+use threaddump::report::{Report, Style, gdb, go, json, text};
 
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -37,8 +37,14 @@ fn compare(path: &Path, actual: &str) {
 }
 
 fn as_text(report: &Report, style: Style) -> String {
+    written(report, style, text::write)
+}
+
+type Write = fn(&Report, &Style, &mut dyn std::io::Write) -> std::io::Result<()>;
+
+fn written(report: &Report, style: Style, write: Write) -> String {
     let mut out = Vec::new();
-    text::write(report, &style, &mut out).expect("a Vec takes everything");
+    write(report, &style, &mut out).expect("a Vec takes everything");
     String::from_utf8(out).expect("it is text")
 }
 
@@ -54,6 +60,8 @@ fn every_case_is_printed_as_before() {
         let report = load(&path);
         compare(&path.with_extension("txt"), &as_text(&report, Style::PLAIN));
         compare(&path.with_extension("ansi"), &as_text(&report, Style::terminal(true)));
+        compare(&path.with_extension("gdb"), &written(&report, Style::PLAIN, gdb::write));
+        compare(&path.with_extension("go"), &written(&report, Style::PLAIN, go::write));
         compare(&path, &as_json(&report));
     }
 }
@@ -78,10 +86,14 @@ fn no_name_of_the_target_can_forge_a_line_or_reach_the_terminal() {
     let hostile = load(&path);
     let lines = |text: &str| text.lines().count();
     let harmless = golden::with_harmless_names(&hostile);
-    for style in [Style::PLAIN, Style::terminal(false)] {
-        let text = as_text(&hostile, style);
-        assert!(!text.chars().any(|character| character.is_control() && character != '\n'), "{text:?}");
-        assert_eq!(lines(&text), lines(&as_text(&harmless, style)));
+    let formats: [Write; 3] = [text::write, gdb::write, go::write];
+    for (style, write) in
+        [Style::PLAIN, Style::terminal(false)].into_iter().flat_map(|s| formats.map(|f| (s, f)))
+    {
+        let text = written(&hostile, style, write);
+        let forbidden = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+        assert!(!text.chars().any(forbidden), "{text:?}");
+        assert_eq!(lines(&text), lines(&written(&harmless, style, write)));
     }
 }
 
@@ -98,10 +110,15 @@ mod properties {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/incomplete.json");
             let report = load(&path);
             let lines = as_text(&report, Style::terminal(false)).lines().count();
-            for name in [name, other] {
-                let text = as_text(&golden::with_names(&report, &name), Style::terminal(false));
+            let formats: [(Write, usize); 3] = [
+                (text::write, lines),
+                (gdb::write, written(&report, Style::PLAIN, gdb::write).lines().count()),
+                (go::write, written(&report, Style::PLAIN, go::write).lines().count()),
+            ];
+            for (name, (write, lines)) in [name, other].iter().flat_map(|n| formats.map(|f| (n, f))) {
+                let text = written(&golden::with_names(&report, name), Style::terminal(false), write);
                 let forbidden = |character: char| {
-                    (character.is_control() && character != '\n')
+                    (character.is_control() && !matches!(character, '\n' | '\t'))
                         || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
                 };
                 prop_assert!(!text.chars().any(forbidden));

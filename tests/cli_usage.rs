@@ -12,7 +12,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn wrong_usage_exits_with_64_and_says_why() {
-    let wrong: [&[&str]; 16] = [
+    let wrong: [&[&str]; 19] = [
         &[],
         &[""],
         &["--no-such-option", "1"],
@@ -28,6 +28,9 @@ fn wrong_usage_exits_with_64_and_says_why() {
         &["--save-snapshot", "/tmp/x", "1", "2"],
         &["--save-snapshot", "/tmp/x", "--output", "/tmp/x", "1"],
         &["replay"],
+        &["core"],
+        &["core", "--unpack-limit", "much", "x"],
+        &["core", "--save-snapshot", "/tmp/x", "--output", "/tmp/x", "core"],
         &["completions", "no-such-shell"],
     ];
     for arguments in wrong {
@@ -46,8 +49,14 @@ fn options_before_a_command_are_refused_because_they_would_do_nothing() {
 
 #[test]
 fn help_and_version_go_to_standard_output() {
-    let cases: [&[&str]; 5] =
-        [&["--help"], &["-h"], &["--version"], &["replay", "--help"], &["completions", "--help"]];
+    let cases: [&[&str]; 6] = [
+        &["--help"],
+        &["-h"],
+        &["--version"],
+        &["core", "--help"],
+        &["replay", "--help"],
+        &["completions", "--help"],
+    ];
     for arguments in cases {
         let output = threaddump(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");

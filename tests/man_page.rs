@@ -38,8 +38,32 @@ fn generated() -> String {
     man.render_synopsis_section(&mut page).expect("a Vec takes everything");
     page.extend(read(&self::man("sections/description.roff")).bytes());
     man.render_options_section(&mut page).expect("a Vec takes everything");
+    page.extend(read(&self::man("sections/core.roff")).bytes());
+    page.extend(core_options().bytes());
     page.extend(read(&self::man("sections/after-options.roff")).bytes());
     String::from_utf8(page).expect("it is text")
+}
+
+/// The options that only `core` has.
+fn core_options() -> String {
+    let mut command = threaddump::cli::command();
+    command.build();
+    let all = command.clone();
+    let shared = |argument: &clap::Arg| {
+        all.get_arguments().any(|other| argument.get_long().is_some() && other.get_id() == argument.get_id())
+    };
+    let core = command.find_subcommand("core").expect("there is such a command").clone();
+    let core = core.mut_args(|argument| {
+        let hidden = shared(&argument) || argument.get_id() == "help";
+        argument.hide(hidden)
+    });
+    let mut section = Vec::new();
+    Man::new(core).render_options_section(&mut section).expect("a Vec takes everything");
+    let section = String::from_utf8(section).expect("it is text");
+    let (title, options) = section.split_once(".SH OPTIONS\n").expect("it begins with its title");
+    format!(
+        "{title}.PP\nIt takes the options marked with (r) above, \\fB\\-\\-stack\\-bytes\\fR, \\fB\\-\\-save\\-snapshot\\fR and these:\n{options}"
+    )
 }
 
 #[test]
@@ -74,7 +98,7 @@ fn the_json_manual_describes_every_field() {
     let page = read(&man("threaddump-json.5"));
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut names = vec!["code".to_owned(), "address".to_owned(), "before".to_owned()];
-    for case in ["complete.json", "incomplete.json", "deep.json"] {
+    for case in ["complete.json", "incomplete.json", "deep.json", "generated.json"] {
         fields(&serde_json::from_str(&read(&golden.join(case))).expect("it is JSON"), &mut names);
     }
     for name in names {
@@ -102,7 +126,8 @@ fn the_json_manual_knows_every_reason_and_every_way() {
         "unknown_register",
         "unwind_rules_failed",
     ];
-    for code in ways.into_iter().chain(ends) {
+    let names = ["file", "jit", "perf_map"];
+    for code in ways.into_iter().chain(ends).chain(names) {
         assert!(page.contains(&format!("\"{code}\"")), "{code} is not described");
     }
 }

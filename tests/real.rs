@@ -19,14 +19,7 @@ fn main() {
 }
 
 fn run(name: &str, start: programs::Start) -> Result<(), Failed> {
-    match compare(name, start) {
-        Ok(()) => Ok(()),
-        Err(Stop::Skip(reason)) => {
-            record::skip(name, &reason);
-            Ok(())
-        }
-        Err(Stop::Fail(text)) => Err(Failed::from(text)),
-    }
+    Ok(record::outcome(name, compare(name, start))?)
 }
 
 fn compare(name: &str, start: programs::Start) -> Result<(), Stop> {
@@ -47,7 +40,7 @@ fn compare(name: &str, start: programs::Start) -> Result<(), Stop> {
             troubles.push(format!("{pid}/{} {}: {} ({detail})", thread.tid, thread.name, thread.end));
         }
         let debugger = gdb::run(pid, &gdb::Ask::default())?;
-        total.add(Comparison::run(name, &dump.report, &debugger, &[])?);
+        total.add(Comparison::run(name, &dump.report, &debugger, &[], None)?);
     }
     for trouble in &troubles {
         println!("  not at its root: {trouble}");

@@ -55,8 +55,11 @@ fn one(target: &Target, arguments: &str, name: &str) -> Result<(), Stop> {
     match target.value("no-gdb") {
         Some(reason) => record::skip(&format!("{name} against gdb"), reason),
         None => {
-            let debugger = gdb::run(pid, &gdb::Ask { debug_dirs: debug_dirs.clone(), max_frames: 0 })?;
-            let outcome = Comparison::run(&target.title(), &dump.report, &debugger, &debug_dirs)?;
+            let program = target.gdb_reads();
+            let ask = gdb::Ask { debug_dirs: debug_dirs.clone(), max_frames: 0, program };
+            let debugger = gdb::run(pid, &ask)?;
+            let reference = target.reference().map(|file| (target.program(), file));
+            let outcome = Comparison::run(&target.title(), &dump.report, &debugger, &debug_dirs, reference)?;
             wrong.extend(outcome.finish(name).err());
         }
     }

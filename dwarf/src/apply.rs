@@ -1,6 +1,6 @@
 //! From the registers of a frame and its row to the registers of the caller.
 use gimli::Reader;
-use threaddump_arch::{RegisterId, Registers};
+use threaddump_arch::{Arch, RegisterId, Registers};
 
 use crate::error::StepError;
 use crate::eval::{Memory, evaluate, read_word};
@@ -40,17 +40,18 @@ impl Row {
         let cfa = match self.cfa {
             Cfa::RegisterOffset(id, offset) => {
                 let base = registers.get(id).ok_or(StepError::UnknownRegister(id))?;
-                base.checked_add_signed(offset).ok_or(StepError::Overflow)?
+                add(arch, base, offset)?
             }
             Cfa::Expression(place) => {
                 let bytes = expression(place).ok_or(StepError::ExpressionKind)?;
                 evaluate(bytes, None, registers, memory)?
             }
         };
+        let above_sp = -(arch.cfa_above_sp() as i64);
         let mut caller = Registers::new(arch);
         for (id, info) in arch.iter() {
             let rule = match self.get(id) {
-                Rule::Unspecified if id == arch.sp() => Rule::ValOffset(0),
+                Rule::Unspecified if id == arch.sp() => Rule::ValOffset(above_sp),
                 Rule::Unspecified if info.callee_saved || id == self.return_address => Rule::SameValue,
                 rule => rule,
             };
@@ -62,7 +63,7 @@ impl Row {
             }
         }
         let pc = caller.get(self.return_address).ok_or(StepError::UnknownRegister(self.return_address))?;
-        caller.set(arch.pc(), pc);
+        caller.set(arch.pc(), arch.strip_return_address(pc, registers));
         Ok(Caller { registers: caller, cfa })
     }
 
@@ -75,7 +76,8 @@ impl Row {
         memory: &mut impl Memory,
         expression: &mut impl FnMut(ExpressionRef) -> Option<R>,
     ) -> Result<Option<u64>, StepError> {
-        let size = registers.arch().pointer_size();
+        let arch = registers.arch();
+        let size = arch.pointer_size();
         let mut eval = |place, memory: &mut _| {
             let bytes = expression(place).ok_or(StepError::ExpressionKind)?;
             evaluate(bytes, Some(cfa), registers, memory)
@@ -84,17 +86,24 @@ impl Row {
             Rule::Unspecified | Rule::Undefined => None,
             Rule::SameValue => registers.get(id),
             Rule::Offset(offset) => {
-                let place = cfa.checked_add_signed(offset).ok_or(StepError::Overflow)?;
-                Some(read_word(memory, place, size)?)
+                let place = add(arch, cfa, offset)?;
+                Some(read_word(memory, arch, place, size)?)
             }
-            Rule::ValOffset(offset) => Some(cfa.checked_add_signed(offset).ok_or(StepError::Overflow)?),
+            Rule::ValOffset(offset) => Some(add(arch, cfa, offset)?),
             Rule::Register(other) => Some(registers.get(other).ok_or(StepError::UnknownRegister(other))?),
             Rule::Expression(place) => {
                 let address = eval(place, memory)?;
-                Some(read_word(memory, address, size)?)
+                Some(read_word(memory, arch, address, size)?)
             }
             Rule::ValExpression(place) => Some(eval(place, memory)?),
             Rule::Constant(value) => Some(value),
         })
     }
+}
+
+/// An address plus an offset, inside the target's address space.
+fn add(arch: Arch, base: u64, offset: i64) -> Result<u64, StepError> {
+    let sum = base.checked_add_signed(offset).ok_or(StepError::Overflow)?;
+    let fits = arch.pointer_size() == 8 || u32::try_from(sum).is_ok();
+    fits.then_some(sum).ok_or(StepError::Overflow)
 }

@@ -2,7 +2,7 @@
 use core::cell::OnceCell;
 
 use gimli::{
-    BaseAddresses, DebugFrame, EhFrame, EhFrameHdr, FrameDescriptionEntry, ParsedEhFrameHdr, Reader,
+    BaseAddresses, DebugFrame, EhFrame, EhFrameHdr, FrameDescriptionEntry, ParsedEhFrameHdr, Reader, Vendor,
 };
 use threaddump_arch::Arch;
 
@@ -60,6 +60,7 @@ impl<R: Reader<Offset = usize>> EhCfi<R> {
         let bytes = sections.eh_frame.clone();
         let mut section = EhFrame::from(sections.eh_frame);
         section.set_address_size(arch.pointer_size());
+        section.set_vendor(vendor(arch));
         EhCfi { arch, bytes, section, bases, header, sorted: OnceCell::new() }
     }
 
@@ -144,6 +145,7 @@ impl<R: Reader<Offset = usize>> DebugCfi<R> {
         let bytes = debug_frame.clone();
         let mut section = DebugFrame::from(debug_frame);
         section.set_address_size(arch.pointer_size());
+        section.set_vendor(vendor(arch));
         DebugCfi { arch, bytes, section, bases: BaseAddresses::default() }
     }
 
@@ -173,6 +175,12 @@ impl<R: Reader<Offset = usize>> DebugCfi<R> {
     pub(crate) fn parts(&self) -> (&DebugFrame<R>, &BaseAddresses) {
         (&self.section, &self.bases)
     }
+}
+
+/// Who gave meaning to the instructions that every architecture may use for its own: on AArch64 there
+/// is one for signed return addresses.
+fn vendor(arch: Arch) -> Vendor {
+    if arch == Arch::Aarch64 { Vendor::AArch64 } else { Vendor::Default }
 }
 
 /// Whether a search table has entries, is whole, points to our `.eh_frame`, and is in order where

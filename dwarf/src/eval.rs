@@ -1,6 +1,6 @@
 //! DWARF expressions in unwind rules, with limits.
 use gimli::{Encoding, Evaluation, EvaluationResult, Format, Location, Reader, Value};
-use threaddump_arch::Registers;
+use threaddump_arch::{Arch, Registers};
 
 use crate::error::StepError;
 use crate::storage::Fixed;
@@ -20,14 +20,19 @@ impl<F: FnMut(u64, &mut [u8]) -> bool> Memory for F {
     }
 }
 
-/// Reads a word of the target (little-endian, `size` bytes, zero-extended).
-pub(crate) fn read_word(memory: &mut impl Memory, address: u64, size: u8) -> Result<u64, StepError> {
+/// Reads a word of the target (`size` bytes in its byte order, zero-extended).
+pub(crate) fn read_word(
+    memory: &mut impl Memory,
+    arch: Arch,
+    address: u64,
+    size: u8,
+) -> Result<u64, StepError> {
     let mut bytes = [0; 8];
     let part = bytes.get_mut(..usize::from(size)).ok_or(StepError::ExpressionKind)?;
     if !memory.read(address, part) {
         return Err(StepError::Unreadable(address));
     }
-    Ok(u64::from_le_bytes(bytes))
+    Ok(arch.number(part))
 }
 
 /// The value of an expression. `initial` is pushed first (the CFA, for register rules).
@@ -53,7 +58,7 @@ pub fn evaluate<R: Reader<Offset = usize>>(
         state = match state {
             EvaluationResult::Complete => break,
             EvaluationResult::RequiresMemory { address, size, space: None, .. } => {
-                let value = read_word(memory, address, size)?;
+                let value = read_word(memory, arch, address, size)?;
                 evaluation.resume_with_memory(Value::Generic(value))
             }
             EvaluationResult::RequiresRegister { register, .. } => {

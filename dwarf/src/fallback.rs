@@ -1,7 +1,7 @@
 //! Steps for code without unwind information. Each either has evidence or gives nothing.
 use core::borrow::Borrow;
 
-use threaddump_arch::{Arch, CallBefore, EntryState, Registers};
+use threaddump_arch::{Arch, CallBefore, EntryState, FrameRecord, Registers};
 
 use crate::address::CodeAddress;
 use crate::error::End;
@@ -19,12 +19,13 @@ const MAX_GAP: usize = 16;
 /// Words that a scan looks at.
 const MAX_SCAN: u64 = 0x1_0000;
 /// Larger than any context the kernel saves of general registers.
-const MAX_CONTEXT: usize = 512;
+const MAX_CONTEXT: usize = 640;
 
 fn word<T: Target>(target: &mut T, arch: Arch, address: u64) -> Option<u64> {
     let mut bytes = [0; 8];
     let size = usize::from(arch.pointer_size());
-    target.read(address, bytes.get_mut(..size)?).then(|| u64::from_le_bytes(bytes))
+    let part = bytes.get_mut(..size)?;
+    target.read(address, part).then(|| arch.number(part))
 }
 
 /// The call before a possible return address; `CallBefore::None` unless it is in code.
@@ -45,6 +46,27 @@ pub(crate) fn call_before<T: Target>(target: &mut T, arch: Arch, address: u64) -
     }
 }
 
+/// Where a called function finds its return address before it has set up a frame: the address, and the
+/// stack pointer of its caller.
+fn called_from<T: Target>(target: &mut T, registers: &Registers) -> Option<(u64, u64)> {
+    let arch = registers.arch();
+    let sp = registers.sp()?;
+    match arch.link() {
+        Some(link) => Some((arch.strip_return_address(registers.get(link)?, registers), sp)),
+        None => Some((word(target, arch, sp)?, sp.checked_add(u64::from(arch.pointer_size()))?)),
+    }
+}
+
+/// A set of registers in which only what is the same in all frames is known.
+fn unknown(registers: &Registers) -> Registers {
+    let arch = registers.arch();
+    let mut caller = Registers::new(arch);
+    if let Some((id, value)) = arch.code_mask_register().and_then(|id| Some((id, registers.get(id)?))) {
+        caller.set(id, value);
+    }
+    caller
+}
+
 /// The registers after a return to `pc` that leaves the stack pointer at `sp`.
 fn returned(registers: &Registers, pc: u64, sp: u64) -> Registers {
     let arch = registers.arch();
@@ -60,18 +82,17 @@ fn returned(registers: &Registers, pc: u64, sp: u64) -> Registers {
 }
 
 /// The pc is in no code: a call or jump went wrong, and the call has left its return address on
-/// top of the stack.
+/// top of the stack or in the link register.
 pub(crate) fn bad_pc<T: Target>(target: &mut T, registers: &Registers) -> Step {
     let arch = registers.arch();
-    let sp = registers.sp()?;
-    let pc = word(target, arch, sp)?;
+    let (pc, sp) = called_from(target, registers)?;
     let found = call_before(target, arch, pc) != CallBefore::None;
-    let sp = sp.checked_add(u64::from(arch.pointer_size()))?;
     found.then(|| (returned(registers, pc, sp), How::Leaf))
 }
 
 /// The pc is in code that has not set up a frame, or has taken it down: told by the instructions
-/// of a prologue or epilogue, or by a direct call to this very function on top of the stack.
+/// of a prologue or epilogue, or by a direct call to this very function on top of the stack or in the
+/// link register.
 pub(crate) fn leaf<T: Target>(target: &mut T, registers: &Registers) -> Step {
     let arch = registers.arch();
     let size = u64::from(arch.pointer_size());
@@ -83,10 +104,10 @@ pub(crate) fn leaf<T: Target>(target: &mut T, registers: &Registers) -> Step {
     let mut at = [0; Arch::TRAMPOLINE];
     let at_length = target.code(pc, &mut at).min(at.len());
     match arch.entry_state(before, &at[..at_length]) {
-        EntryState::ReturnOnTop => {
-            let back = word(target, arch, sp)?;
+        EntryState::ReturnOnTop | EntryState::ReturnInLink => {
+            let (back, sp) = called_from(target, registers)?;
             let found = call_before(target, arch, back) != CallBefore::None;
-            found.then(|| (returned(registers, back, sp.wrapping_add(size)), How::Leaf))
+            found.then(|| (returned(registers, back, sp), How::Leaf))
         }
         EntryState::FramePointerOnTop => {
             let second = sp.checked_add(size)?;
@@ -97,7 +118,7 @@ pub(crate) fn leaf<T: Target>(target: &mut T, registers: &Registers) -> Step {
             found.then_some((caller, How::Leaf))
         }
         EntryState::Unknown => {
-            let back = word(target, arch, sp)?;
+            let (back, caller_sp) = called_from(target, registers)?;
             let CallBefore::Direct(distance) = call_before(target, arch, back) else { return None };
             let callee = back.wrapping_add_signed(distance);
             let inside =
@@ -107,7 +128,7 @@ pub(crate) fn leaf<T: Target>(target: &mut T, registers: &Registers) -> Step {
             let code = code.get_mut(known..inside)?;
             let start = callee.checked_add(known as u64)?;
             let found = target.code(start, code) == code.len() && !arch.may_move_sp(code);
-            found.then(|| (returned(registers, back, sp.wrapping_add(size)), How::Leaf))
+            found.then(|| (returned(registers, back, caller_sp), How::Leaf))
         }
     }
 }
@@ -116,7 +137,8 @@ pub(crate) fn leaf<T: Target>(target: &mut T, registers: &Registers) -> Step {
 /// they end just before the pc: around a system call that both makers and made return from (glibc's
 /// clone, clone3), rules that hold for both cannot be given.
 fn described<T: Target>(target: &mut T, arch: Arch, function: u64, pc: u64) -> usize {
-    let on_top = Cfa::RegisterOffset(arch.sp(), i64::from(arch.pointer_size()));
+    let pushed = if arch.link().is_none() { i64::from(arch.pointer_size()) } else { 0 };
+    let on_top = Cfa::RegisterOffset(arch.sp(), pushed + arch.cfa_above_sp() as i64);
     let last = (function..pc).rev().take(MAX_GAP).find_map(|address| {
         let row = target.row(CodeAddress { pc: address, exact: true }).ok()??;
         Some((row.borrow().cfa == on_top).then_some(address))
@@ -125,42 +147,103 @@ fn described<T: Target>(target: &mut T, arch: Arch, function: u64, pc: u64) -> u
     usize::try_from(length).unwrap_or(0)
 }
 
-/// The frame pointer leads to the caller's frame pointer and the return address.
+/// The frame pointer, or the word at the stack pointer, leads to the caller's and to the return address.
 pub(crate) fn frame_pointer<T: Target>(target: &mut T, registers: &Registers) -> Step {
-    let arch = registers.arch();
+    let records = registers.arch().frame_records();
+    records.iter().find_map(|record| by_record(target, registers, record))
+}
+
+/// Whether a chain of frame pointers leaves the exact stack pointer of a caller open.
+pub(crate) fn has_vague_chain(arch: Arch) -> bool {
+    arch.frame_records().iter().any(|record| matches!(record, FrameRecord::Pointer { exact: false, .. }))
+}
+
+/// What a record says.
+struct Link {
+    caller_sp: u64,
+    caller_fp: Option<u64>,
+    /// Unstripped.
+    pc: u64,
+    /// The first address after the record.
+    record_end: u64,
+}
+
+fn read_record<T: Target>(
+    target: &mut T,
+    arch: Arch,
+    record: &FrameRecord,
+    (sp, fp): (u64, Option<u64>),
+    (start, end): (u64, u64),
+) -> Option<Link> {
     let size = u64::from(arch.pointer_size());
-    let (sp, fp) = (registers.sp()?, registers.fp()?);
-    let (start, end) = target.region(sp)?;
-    let caller_sp = fp.checked_add(2 * size)?;
-    if fp % size != 0 || fp < sp || fp < start || caller_sp > end {
-        return None;
+    match *record {
+        FrameRecord::Pointer { caller_fp, return_address, caller_sp, .. } => {
+            let fp = fp?;
+            let first = fp.checked_add_signed(caller_fp.min(return_address))?;
+            let caller_sp = fp.checked_add_signed(caller_sp)?;
+            let record_end = first.checked_add(2 * size)?;
+            if fp % size != 0 || first < sp || first < start || record_end.max(caller_sp) > end {
+                return None;
+            }
+            let caller_fp = Some(word(target, arch, fp.checked_add_signed(caller_fp)?)?);
+            let pc = word(target, arch, fp.checked_add_signed(return_address)?)?;
+            Some(Link { caller_sp, caller_fp, pc, record_end })
+        }
+        FrameRecord::BackChain { return_address } => {
+            let caller_sp = word(target, arch, sp)?;
+            let place = caller_sp.checked_add_signed(return_address)?;
+            if caller_sp % size != 0 || caller_sp <= sp || caller_sp < start || place >= end {
+                return None;
+            }
+            Some(Link { caller_sp, caller_fp: None, pc: word(target, arch, place)?, record_end: caller_sp })
+        }
     }
-    let (caller_fp, pc) = (word(target, arch, fp)?, word(target, arch, fp + size)?);
+}
+
+fn by_record<T: Target>(target: &mut T, registers: &Registers, record: &FrameRecord) -> Step {
+    let arch = registers.arch();
+    let sp = registers.sp()?;
+    let stack = target.region(sp)?;
+    let link = read_record(target, arch, record, (sp, registers.fp()), stack)?;
+    let pc = arch.strip_return_address(link.pc, registers);
     if call_before(target, arch, pc) == CallBefore::None
-        && !is_chained(target, arch, pc, caller_fp, (caller_sp, end))
+        && !is_chained(target, arch, pc, record, &link, stack.1)
     {
         return None;
     }
     // Registers that a function without unwind information preserves may lie anywhere in its frame.
-    let mut caller = Registers::new(arch);
+    let mut caller = unknown(registers);
     caller.set(arch.pc(), pc);
-    caller.set(arch.sp(), caller_sp);
-    caller.set(arch.fp(), caller_fp);
+    caller.set(arch.sp(), link.caller_sp);
+    if let Some(fp) = link.caller_fp {
+        caller.set(arch.fp(), fp);
+    }
     Some((caller, How::FramePointer))
 }
 
 /// Whether a return address into generated code is one although no call precedes it: interpreters
 /// (HotSpot's, for one) push return addresses of their own. The next link of the chain then has to
-/// be further up the same stack and to lead into code too.
-fn is_chained<T: Target>(target: &mut T, arch: Arch, pc: u64, fp: u64, stack: (u64, u64)) -> bool {
-    let size = u64::from(arch.pointer_size());
-    let above = fp.is_multiple_of(size)
-        && fp >= stack.0
-        && fp.checked_add(2 * size).is_some_and(|next| next <= stack.1);
-    if !target.is_generated(pc) || !above {
+/// be further up the same stack and to lead into code too. Into code of a file that has no unwind
+/// rules either, as V8's builtins, which a frame returns to that was optimised and is no more, the
+/// next link has to follow a call.
+fn is_chained<T: Target>(
+    target: &mut T,
+    arch: Arch,
+    pc: u64,
+    record: &FrameRecord,
+    link: &Link,
+    end: u64,
+) -> bool {
+    if link.caller_fp.is_none() || !target.is_executable(pc) {
         return false;
     }
-    word(target, arch, fp + size).is_some_and(|next| target.is_executable(next))
+    let next = read_record(target, arch, record, (link.record_end, link.caller_fp), (link.record_end, end));
+    let Some(next) = next else { return false };
+    if target.is_generated(pc) {
+        return target.is_executable(next.pc);
+    }
+    matches!(target.row(CodeAddress { pc, exact: true }), Ok(None))
+        && call_before(target, arch, next.pc) != CallBefore::None
 }
 
 /// The nearest word up the stack that follows a call.
@@ -172,9 +255,9 @@ pub(crate) fn scan<T: Target>(target: &mut T, registers: &Registers) -> Step {
     let first = sp.checked_next_multiple_of(size)?;
     for index in 0..MAX_SCAN {
         let place = first.checked_add(index * size).filter(|place| *place < end)?;
-        let pc = word(target, arch, place)?;
+        let pc = arch.strip_return_address(word(target, arch, place)?, registers);
         if call_before(target, arch, pc) != CallBefore::None {
-            let mut caller = Registers::new(arch);
+            let mut caller = unknown(registers);
             caller.set(arch.pc(), pc);
             caller.set(arch.sp(), place.checked_add(size)?);
             // A frame pointer that points further up may still be the caller's.
@@ -193,15 +276,22 @@ pub(crate) fn signal_frame<T: Target>(
     registers: &Registers,
 ) -> Result<(Registers, How), End> {
     let arch = registers.arch();
-    let sp = registers.sp().ok_or(End::NoUnwindInfo(0))?;
-    let place = arch.signal_context(sp);
+    let (sp, pc) = registers.sp().zip(registers.pc()).ok_or(End::NoUnwindInfo(0))?;
+    let mut code = [0; Arch::TRAMPOLINE];
+    let length = target.code(pc, &mut code).min(code.len());
+    let trampoline = arch.signal_trampoline(&code[..length]).ok_or(End::NoUnwindInfo(pc))?;
+    let place = sp.wrapping_add(u64::from(trampoline.context));
     let mut bytes = [0; MAX_CONTEXT];
     let size = arch.signal_context_size();
     let part = bytes.get_mut(..size).ok_or(End::UnreadableStack(place))?;
     if !target.read(place, part) {
         return Err(End::UnreadableStack(place));
     }
-    let interrupted = arch.registers_from_signal_context(part).ok_or(End::UnreadableStack(place))?;
+    let mut interrupted =
+        arch.registers_from_trampoline(trampoline, part).ok_or(End::UnreadableStack(place))?;
+    if let Some((id, value)) = arch.code_mask_register().and_then(|id| Some((id, registers.get(id)?))) {
+        interrupted.set(id, value);
+    }
     Ok((interrupted, How::Signal))
 }
 

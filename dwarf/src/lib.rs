@@ -49,6 +49,7 @@ mod cfi_sections;
 mod entries;
 mod error;
 mod eval;
+mod exidx;
 mod fallback;
 #[cfg(feature = "alloc")]
 mod index;
@@ -66,6 +67,7 @@ pub use cfi::{DebugCfi, EhCfi};
 pub use cfi_sections::EhSections;
 pub use error::{CfiError, End, StepError};
 pub use eval::{Memory, evaluate};
+pub use exidx::exidx_row;
 pub use gimli;
 #[cfg(feature = "alloc")]
 pub use index::FdeIndex;

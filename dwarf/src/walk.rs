@@ -7,7 +7,7 @@ use threaddump_arch::{Arch, CallBefore, Registers};
 use crate::address::CodeAddress;
 use crate::error::{CfiError, End, StepError};
 use crate::fallback;
-use crate::row::{ExpressionRef, Row};
+use crate::row::{Cfa, ExpressionRef, Row, Rule};
 
 /// How a frame was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -221,7 +221,12 @@ impl Walker {
         match target.row(address) {
             // Assembled code gets rules of an ordinary function from some build scripts (musl's):
             // at the trampoline only those of a signal frame can be true.
-            Ok(Some(row)) if row.borrow().signal_frame || !trampoline => {
+            Ok(Some(row)) if !trampoline || (row.borrow().signal_frame && arch.trampolines_have_rules()) => {
+                if self.prefers_chain(frame, row.borrow())
+                    && let Some(step) = fallback::frame_pointer(target, &self.registers)
+                {
+                    return Ok(step);
+                }
                 return match self.by_row(target, address, row.borrow()) {
                     // The frame is there, but what its rules start from is not.
                     Err(end @ End::Rules(StepError::UnknownRegister(_))) if self.scan => {
@@ -241,6 +246,16 @@ impl Walker {
         leaf.or_else(|| fallback::frame_pointer(target, &self.registers))
             .or_else(|| self.scan.then(|| fallback::scan(target, &self.registers)).flatten())
             .ok_or(End::NoUnwindInfo(address.pc))
+    }
+
+    /// Whether the rules of a frame start from a stack pointer that is not exactly known, since the
+    /// frame was found by a frame pointer that says no more than where the next one is.
+    fn prefers_chain(&self, frame: Frame, row: &Row) -> bool {
+        let arch = self.registers.arch();
+        frame.how == How::FramePointer
+            && fallback::has_vague_chain(arch)
+            && matches!(row.cfa, Cfa::RegisterOffset(id, _) if id == arch.sp())
+            && row.get(row.return_address) != Rule::Undefined
     }
 
     fn by_row<T: Target>(

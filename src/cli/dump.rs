@@ -13,12 +13,12 @@ use crate::collect;
 use crate::dump;
 use crate::error::Failure;
 use crate::ids::Pid;
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::snapshot::Snapshot;
 use crate::snapshot::file::save;
 
 /// Only the owner may read a snapshot: it holds the memory of a process.
-const PRIVATE: u32 = 0o600;
+pub(super) const PRIVATE: u32 = 0o600;
 
 pub(super) fn run(arguments: &DumpArgs) -> Result<Exit, Failure> {
     let found = targets::find(&arguments.targets, arguments.all)?;
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &DumpArgs) -> Result<Exit, Failure> {
     let mut exits = vec![Exit::Nothing; found.failures.len()];
     found.failures.iter().for_each(|failure| tell(failure, arguments));
     for pid in found.pids {
-        let exit = match one(pid, arguments, &options, &remark) {
+        let exit = match one(pid, arguments, &options, &remark, &mut printer) {
             Ok((report, Ok(()))) => printer.print(&report)?,
             Ok((report, Err(not_saved))) => {
                 tell(&not_saved, arguments);
@@ -67,6 +67,7 @@ fn one(
     arguments: &DumpArgs,
     options: &dump::Options,
     remark: &Remark,
+    printer: &mut Printer,
 ) -> Result<(Report, Result<(), Failure>), Failure> {
     let threads = &arguments.render.threads;
     let how = collect::Options {
@@ -75,6 +76,7 @@ fn one(
         threads: threads.clone(),
         via: arguments.via.into(),
         kernel: arguments.kernel,
+        interrupted: None,
     };
     let path = arguments.save_snapshot.as_deref();
     // Before the stop: a wrong path should cost the process nothing.
@@ -99,13 +101,13 @@ fn one(
             images.embed(snapshot);
             saved = store(snapshot, file, path);
         }
-        Ok::<(), Failure>(())
+        printer.begin(&report::outline(snapshot, &options.report))
     })?;
     arguments.render.say(|| format!("process {pid}: unwound and named in {:?}", clock.elapsed()));
     Ok((report, saved))
 }
 
-fn store(snapshot: &Snapshot, mut file: NewFile, path: &Path) -> Result<(), Failure> {
+pub(super) fn store(snapshot: &Snapshot, mut file: NewFile, path: &Path) -> Result<(), Failure> {
     save(snapshot, &mut file).map_err(|error| Failure::file("write", path, &error))?;
     file.keep()
 }

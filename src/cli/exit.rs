@@ -4,14 +4,16 @@ use std::process::ExitCode;
 /// How a run ended. The numbers are a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Everything was shown.
-    Complete = 0,
-    /// Something was shown, but threads or frames are missing; each is named.
-    Incomplete = 1,
-    /// Nothing could be shown.
-    Nothing = 2,
-    /// Wrong usage (`EX_USAGE` of sysexits.h).
-    Usage = 64,
+    /// Everything was shown: 0.
+    Complete,
+    /// Something was shown, but threads or frames are missing; each is named: 1.
+    Incomplete,
+    /// Nothing could be shown: 2.
+    Nothing,
+    /// Wrong usage (`EX_USAGE` of sysexits.h): 64.
+    Usage,
+    /// That of a program which was run, or why it was not.
+    Of(u8),
 }
 
 impl Exit {
@@ -29,7 +31,13 @@ impl Exit {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(exit as u8)
+        ExitCode::from(match exit {
+            Exit::Complete => 0,
+            Exit::Incomplete => 1,
+            Exit::Nothing => 2,
+            Exit::Usage => 64,
+            Exit::Of(status) => status,
+        })
     }
 }
 

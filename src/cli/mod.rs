@@ -1,14 +1,21 @@
 //! The command line: from arguments to an exit status.
 mod args;
+mod core;
 mod dump;
 mod exit;
 mod fetch;
+mod follow;
+mod helper;
 mod output;
+mod pattern;
 mod progress;
 mod render;
 mod replay;
+mod run;
+mod symbolize;
 mod targets;
 mod values;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -46,7 +53,12 @@ pub fn command() -> clap::Command {
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         None => dump::run(&cli.dump),
+        Some(Command::Run(arguments)) => run::run(arguments),
+        Some(Command::Watch(arguments)) => watch::run(arguments),
+        Some(Command::Core(arguments)) => core::run(arguments),
         Some(Command::Replay(arguments)) => replay::run(arguments),
+        Some(Command::Symbolize(arguments)) => symbolize::run(arguments),
+        Some(Command::RelayHelper(arguments)) => helper::run(arguments),
         Some(Command::Completions(arguments)) => completions(arguments.shell),
     }
 }

@@ -117,7 +117,7 @@ fn cannot_write_stdout(error: &io::Error) -> Failure {
     Failure::new(format!("cannot write to standard output: {}", plain(error)))
 }
 
-fn is_special(path: &Path) -> bool {
+pub(super) fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|facts| !facts.is_file() && !facts.is_dir())
 }
 
@@ -125,9 +125,22 @@ impl NewFile {
     /// Begins a file. Without a `mode`, one that is replaced gives its own to the new one, and a new
     /// one has what the umask leaves.
     pub(super) fn create(path: &Path, mode: Option<u32>) -> Result<NewFile, Failure> {
-        let wrong = |error: io::Error| Failure::file("create", path, &error);
         // What a symbolic link leads to is replaced, not the link.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        NewFile::at(path, mode)
+    }
+
+    /// The same at just this path: a symbolic link there is an error.
+    pub(super) fn create_no_follow(path: &Path) -> Result<NewFile, Failure> {
+        if fs::symlink_metadata(path).is_ok_and(|facts| facts.is_symlink()) {
+            let failure = Failure::new(format!("cannot create {}: it is a symbolic link", path.display()));
+            return Err(failure.advise("name what it leads to"));
+        }
+        NewFile::at(path.to_owned(), None)
+    }
+
+    fn at(path: PathBuf, mode: Option<u32>) -> Result<NewFile, Failure> {
+        let wrong = |error: io::Error| Failure::file("create", &path, &error);
         let old = fs::metadata(&path).ok();
         if old.as_ref().is_some_and(|old| !old.is_file()) {
             let what = if path.is_dir() { "it is a directory" } else { "it is not a regular file" };

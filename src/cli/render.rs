@@ -1,4 +1,5 @@
 //! What live dumps and replayed ones have in common: choosing threads, and printing.
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::Exit;
@@ -8,8 +9,9 @@ use crate::collect::CollectError;
 use crate::dump;
 use crate::error::Failure;
 use crate::ids::Tid;
-use crate::report::{Report, ReportOptions, Style, json, text};
+use crate::report::{Report, ReportOptions, Style, gdb, go, json, text};
 use crate::snapshot::{Problem, Snapshot};
+use crate::source::SourceOptions;
 use crate::symbolize::SymbolOptions;
 use crate::unwind::UnwindOptions;
 
@@ -22,6 +24,8 @@ pub(super) struct Printer {
     /// One JSON object per line.
     lines: bool,
     printed: bool,
+    /// The first lines of the next report are out already.
+    begun: bool,
     warns: bool,
 }
 
@@ -31,6 +35,7 @@ impl RenderArgs {
         let mut options = dump::Options::with_debug_dirs(self.debug_dirs.iter().map(PathBuf::clone));
         options.unwind = UnwindOptions { max_frames: self.max_frames, scan: self.scan };
         options.symbols = SymbolOptions { inlines: !self.no_inline, lines: !self.no_lines };
+        options.source = SourceOptions { lines: self.source.unwrap_or(0), maps: self.source_maps.clone() };
         options.report = ReportOptions { registers: !self.no_registers };
         options
     }
@@ -68,12 +73,7 @@ impl Printer {
     pub(super) fn open(arguments: &RenderArgs, several: bool) -> Result<Printer, Failure> {
         let output = Output::open(arguments.output.as_deref())?;
         let terminal = output.is_terminal();
-        let color = match arguments.color {
-            ColorChoice::Always => true,
-            ColorChoice::Never => false,
-            ColorChoice::Auto => terminal && environment_allows_color(),
-        };
-        let style = if terminal || color { Style::terminal(color) } else { Style::PLAIN };
+        let style = style(arguments.color, terminal);
         let seen = terminal && arguments.format == Format::Text;
         let format = arguments.format;
         Ok(Printer {
@@ -82,25 +82,41 @@ impl Printer {
             style,
             lines: several,
             printed: false,
+            begun: false,
             warns: !seen && !arguments.quiet,
         })
     }
 
-    /// Prints one report.
+    /// Prints what can be said of a report before names are looked up, which may take long; only text can
+    /// be begun in this way.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn begin(&mut self, outline: &Report) -> Result<(), Failure> {
+        if self.format == Format::Text {
+            let (style, first) = (self.style, !self.printed);
+            self.output.write(|out| {
+                if !first {
+                    writeln!(out)?;
+                }
+                text::write_head(outline, &style, out)
+            })?;
+            (self.printed, self.begun) = (true, true);
+        }
+        Ok(())
+    }
+
+    /// Prints one report, or the rest of it.
     ///
     /// # Errors
     /// If it cannot be written.
     pub(super) fn print(&mut self, report: &Report) -> Result<Exit, Failure> {
-        let (format, style, lines, first) = (self.format, self.style, self.lines, !self.printed);
-        self.output.write(|out| match format {
-            Format::Text => {
-                if !first {
-                    writeln!(out)?;
-                }
-                text::write(report, &style, out)
-            }
-            Format::Json if lines => json::write_line(report, out),
-            Format::Json => json::write(report, out),
+        let (form, first) =
+            (Form { format: self.format, style: self.style, lines: self.lines }, !self.printed);
+        let begun = std::mem::take(&mut self.begun);
+        self.output.write(|out| match begun {
+            true => text::write_rest(report, &form.style, out),
+            false => form.write(report, first, out),
         })?;
         self.printed = true;
         if report.complete {
@@ -123,8 +139,43 @@ impl Printer {
     }
 }
 
+/// How reports are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    pub(super) format: Format,
+    pub(super) style: Style,
+    /// One JSON object per line.
+    pub(super) lines: bool,
+}
+
+impl Form {
+    /// Writes one report. `first`: nothing is before it.
+    pub(super) fn write(self, report: &Report, first: bool, out: &mut dyn Write) -> io::Result<()> {
+        if !first && self.format != Format::Json {
+            writeln!(out)?;
+        }
+        match self.format {
+            Format::Text => text::write(report, &self.style, out),
+            Format::Gdb => gdb::write(report, &self.style, out),
+            Format::Go => go::write(report, &self.style, out),
+            Format::Json if self.lines => json::write_line(report, out),
+            Format::Json => json::write(report, out),
+        }
+    }
+}
+
+/// The style for an output that is a terminal, or is not.
+pub(super) fn style(choice: ColorChoice, terminal: bool) -> Style {
+    let color = match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => terminal && environment_allows_color(),
+    };
+    if terminal || color { Style::terminal(color) } else { Style::PLAIN }
+}
+
 /// For those who do not see the output, where every missing thread is named.
-fn warn(report: &Report) {
+pub(super) fn warn(report: &Report) {
     let (pid, all) = (report.process.pid, report.threads.len());
     let message = match report.incomplete_threads().count() {
         0 => format!("threads of process {pid} are missing"),

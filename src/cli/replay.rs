@@ -9,6 +9,7 @@ use super::progress::Progress;
 use super::render::{Printer, choose};
 use crate::dump;
 use crate::error::Failure;
+use crate::report;
 use crate::snapshot::file::load;
 
 pub(super) fn run(arguments: &ReplayArgs) -> Result<Exit, Failure> {
@@ -20,6 +21,7 @@ pub(super) fn run(arguments: &ReplayArgs) -> Result<Exit, Failure> {
     let remark = Remark::default();
     let mut options = arguments.render.dump_options();
     options.debuginfod = debuginfod(&arguments.render, &remark);
+    printer.begin(&report::outline(&snapshot, &options.report))?;
     let what = format!("reading {}", path.display());
     let progress = Progress::start(what, &remark, arguments.render.quiet || arguments.render.verbose);
     let report = dump::replay(&snapshot, &options);

@@ -6,6 +6,8 @@ use crate::ids::{Pid, Tid};
 
 /// A day. Longer timeouts are mistakes, and far from where times overflow.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+/// More than a screen is not around a line any more.
+const MAX_SOURCE_LINES: usize = 100;
 /// 64 GiB: no stack is larger.
 const MAX_SIZE: u64 = 64 << 30;
 
@@ -61,6 +63,12 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     let number: u64 = digits.parse().map_err(|_| "a size is a whole number, as in 256K or 16M".to_owned())?;
     let bytes = number.checked_mul(1 << shift).filter(|bytes| (1..=MAX_SIZE).contains(bytes));
     bytes.ok_or_else(|| "sizes are from 1 byte to 64G".to_owned())
+}
+
+/// Lines around a frame's own.
+pub(super) fn source_lines(text: &str) -> Result<usize, String> {
+    let lines = text.parse().ok().filter(|lines| (1..=MAX_SOURCE_LINES).contains(lines));
+    lines.ok_or_else(|| format!("from 1 to {MAX_SOURCE_LINES} lines can be shown"))
 }
 
 /// A number with `ms`, `s` or `m`.

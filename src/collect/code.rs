@@ -1,8 +1,8 @@
 //! Code that is in no file (made by a JIT compiler): the bytes around every address on a stack that
 //! points into it, so that a return address can be told from other values later.
-use threaddump_arch::Registers;
+use threaddump_arch::{Arch, Registers};
 
-use super::memory::Memory;
+use super::memory::ReadMemory;
 use crate::snapshot::{Mapping, MemoryPiece, Module, ThreadSnapshot};
 
 /// Bytes copied before each address: the longest call instruction, and room for alignment.
@@ -11,26 +11,64 @@ const BEFORE: u64 = 16;
 const AFTER: u64 = 32;
 /// All code of a process together.
 const LIMIT: u64 = 16 << 20;
+/// Different addresses that are looked at.
+const MAX_POINTERS: usize = 1 << 20;
+
+/// What registers and stacks hold that may be an address of such code.
+#[derive(Debug)]
+pub(super) struct Pointers {
+    /// Where such code is, by ascending address.
+    pub(super) ranges: Vec<(u64, u64)>,
+    /// By ascending address.
+    pub(super) addresses: Vec<u64>,
+}
+
+impl Pointers {
+    /// The pointers of all threads; none if there is no such code.
+    pub(super) fn of(mappings: &[Mapping], modules: &[Module], threads: &[ThreadSnapshot]) -> Pointers {
+        let ranges = fileless_code(mappings, modules);
+        let mut addresses = Vec::new();
+        let mut full = MAX_POINTERS;
+        for thread in threads.iter().filter(|_| !ranges.is_empty()) {
+            let registers = thread.registers.iter().flat_map(Registers::iter).map(|(_, _, value)| value);
+            let Some(arch) = thread.registers.as_ref().map(Registers::arch) else { continue };
+            let words = thread.stacks.iter().flat_map(|piece| aligned_words(arch, piece));
+            for word in registers.chain(words).filter(|&word| range_of(&ranges, word).is_some()) {
+                addresses.push(word);
+                if addresses.len() >= full {
+                    addresses.sort_unstable();
+                    addresses.dedup();
+                    full = MAX_POINTERS.max(2 * addresses.len());
+                }
+            }
+        }
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses.truncate(MAX_POINTERS);
+        Pointers { ranges, addresses }
+    }
+
+    /// The addresses, and the byte before each: a caller is looked up there.
+    pub(super) fn lookups(&self) -> Vec<u64> {
+        let pairs = self.addresses.iter().flat_map(|&address| [address.saturating_sub(1), address]);
+        let mut lookups: Vec<u64> = pairs.collect();
+        lookups.sort_unstable();
+        lookups.dedup();
+        lookups
+    }
+}
+
+/// Whether there is code in no file.
+pub(super) fn is_generated(mappings: &[Mapping], modules: &[Module]) -> bool {
+    !fileless_code(mappings, modules).is_empty()
+}
 
 /// Copies the code that the stacks and registers of the threads point to.
-pub(super) fn copy(
-    memory: &Memory,
-    mappings: &[Mapping],
-    modules: &[Module],
-    threads: &[ThreadSnapshot],
-) -> Vec<MemoryPiece> {
-    let ranges = fileless_code(mappings, modules);
-    if ranges.is_empty() {
-        return Vec::new();
-    }
-    let mut addresses = Vec::new();
-    for thread in threads {
-        let registers = thread.registers.iter().flat_map(Registers::iter).map(|(_, _, value)| value);
-        let words = thread.stacks.iter().flat_map(aligned_words);
-        addresses.extend(registers.chain(words).filter_map(|word| Some((word, range_of(&ranges, word)?))));
-    }
-    addresses.sort_unstable();
-    addresses.dedup();
+pub(super) fn copy(memory: &dyn ReadMemory, pointers: &Pointers) -> Vec<MemoryPiece> {
+    let ranges = &pointers.ranges;
+    let addresses = pointers.addresses.iter();
+    let addresses: Vec<_> =
+        addresses.filter_map(|&address| Some((address, range_of(ranges, address)?))).collect();
     let mut pieces = Vec::new();
     for (start, end) in merge(&addresses) {
         let mut bytes = vec![0; (end - start) as usize];
@@ -68,10 +106,11 @@ fn range_of(ranges: &[(u64, u64)], address: u64) -> Option<(u64, u64)> {
     ranges[..after].last().copied().filter(|&(_, end)| address <= end)
 }
 
-fn aligned_words(piece: &MemoryPiece) -> impl Iterator<Item = u64> + '_ {
-    let skip = (piece.start.wrapping_neg() & 7) as usize;
-    let words = piece.bytes.get(skip..).unwrap_or_default().chunks_exact(8);
-    words.filter_map(|bytes| bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)))
+fn aligned_words(arch: Arch, piece: &MemoryPiece) -> impl Iterator<Item = u64> + '_ {
+    let size = usize::from(arch.pointer_size());
+    let skip = (piece.start.wrapping_neg() & (size as u64 - 1)) as usize;
+    let words = piece.bytes.get(skip..).unwrap_or_default().chunks_exact(size);
+    words.map(move |bytes| arch.number(bytes))
 }
 
 /// The surroundings of sorted addresses within their ranges, neighbours merged, up to the limit.
@@ -134,8 +173,8 @@ mod tests {
     fn words_are_taken_at_aligned_addresses() {
         let piece =
             MemoryPiece { start: 0x1004, bytes: [vec![0xff; 4], vec![1, 0, 0, 0, 0, 0, 0, 0, 9]].concat() };
-        assert_eq!(aligned_words(&piece).collect::<Vec<_>>(), [1]);
+        assert_eq!(aligned_words(Arch::X86_64, &piece).collect::<Vec<_>>(), [1]);
         let short = MemoryPiece { start: 0x1001, bytes: vec![0; 3] };
-        assert_eq!(aligned_words(&short).count(), 0);
+        assert_eq!(aligned_words(Arch::X86_64, &short).count(), 0);
     }
 }

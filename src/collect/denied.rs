@@ -19,9 +19,10 @@ pub(super) fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(nix::libc::ESRCH)
 }
 
-/// Id and name of whoever traces a thread of the process, if anyone does.
+/// Id and name of whoever else traces a thread of the process, if anyone does.
 pub(super) fn tracer(dir: &ProcDir, thread: Option<Tid>) -> Option<(i32, String)> {
-    let id = dir.status(thread).ok()?.tracer.filter(|&id| id != 0)?;
+    let is_own = |id| std::fs::symlink_metadata(format!("/proc/self/task/{id}")).is_ok();
+    let id = dir.status(thread).ok()?.tracer.filter(|&id| id != 0 && !is_own(id))?;
     Some((id, process_name(id).unwrap_or_else(|| "?".to_owned())))
 }
 

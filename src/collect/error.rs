@@ -288,7 +288,7 @@ impl CollectError {
             }
             CollectError::AlreadyTraced { tracer: None, .. } => "end the debugger or let it detach first",
             CollectError::Permission { reason, .. } => reason.advice(),
-            CollectError::UnsupportedArch { .. } => "only 64-bit x86_64 programs can be shown",
+            CollectError::UnsupportedArch { .. } => "use a threaddump that is built for the same machine",
             CollectError::Executed { .. } => "run it again",
             CollectError::Itself { .. } => "give the id of another process",
             CollectError::Exited { .. } | CollectError::Io { .. } => return None,
@@ -319,7 +319,7 @@ mod tests {
             CollectError::AlreadyTraced { pid, tracer: parent },
             CollectError::AlreadyTraced { pid, tracer: None },
             CollectError::Permission { pid, reason: PermissionReason::NotDumpable },
-            CollectError::UnsupportedArch { pid, what: "a 32-bit i386 program".into() },
+            CollectError::UnsupportedArch { pid, what: "a 32-bit program for arm".into() },
             CollectError::Executed { pid },
             CollectError::Itself { pid },
         ];

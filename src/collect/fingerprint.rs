@@ -1,5 +1,7 @@
 //! Telling whether a process still runs the program it ran before: exec keeps the process id and the
 //! start time.
+use threaddump_arch::Arch;
+
 use super::memory::Memory;
 use crate::ids::Tid;
 use crate::proc::ProcDir;
@@ -16,8 +18,8 @@ pub(super) struct Fingerprint {
 
 impl Fingerprint {
     /// `None` if the auxiliary vector cannot be read or has no such entry.
-    pub(super) fn read(dir: &ProcDir, memory: &Memory) -> Option<Fingerprint> {
-        let address = random_address(&dir.read("auxv").ok()?)?;
+    pub(super) fn read(dir: &ProcDir, memory: &Memory, arch: Arch) -> Option<Fingerprint> {
+        let address = random_address(arch, &dir.read("auxv").ok()?)?;
         let bytes = read_bytes(memory, memory.via(), address)?;
         Some(Fingerprint { address, bytes })
     }
@@ -34,11 +36,11 @@ fn read_bytes(memory: &Memory, via: Tid, address: u64) -> Option<[u8; 16]> {
 }
 
 /// The auxiliary vector is pairs of words, type and value.
-fn random_address(auxv: &[u8]) -> Option<u64> {
-    auxv.chunks_exact(16).find_map(|pair| {
-        let kind = u64::from_le_bytes(*pair.first_chunk()?);
-        let value = u64::from_le_bytes(*pair.last_chunk()?);
-        (kind == AT_RANDOM).then_some(value)
+fn random_address(arch: Arch, auxv: &[u8]) -> Option<u64> {
+    let word = usize::from(arch.pointer_size());
+    auxv.chunks_exact(2 * word).find_map(|pair| {
+        let (kind, value) = pair.split_at(word);
+        (arch.number(kind) == AT_RANDOM).then(|| arch.number(value))
     })
 }
 
@@ -51,7 +53,8 @@ mod tests {
         let own = Tid(std::process::id() as i32);
         let dir = ProcDir::open("/proc/self").expect("/proc is mounted");
         let memory = Memory::of(own);
-        let fingerprint = Fingerprint::read(&dir, &memory).expect("every program gets one");
+        let fingerprint = Fingerprint::read(&dir, &memory, threaddump_arch::NATIVE.expect("we run here"))
+            .expect("every program gets one");
         assert!(fingerprint.matches(&memory, Some(own)));
         let other = Fingerprint { bytes: [0; 16], ..fingerprint };
         assert!(!other.matches(&memory, Some(own)));
@@ -59,7 +62,16 @@ mod tests {
 
     #[test]
     fn broken_vectors_have_no_entry() {
-        assert_eq!(random_address(&[]), None);
-        assert_eq!(random_address(&[25; 15]), None);
+        assert_eq!(random_address(Arch::X86_64, &[]), None);
+        assert_eq!(random_address(Arch::X86_64, &[25; 15]), None);
+    }
+
+    #[test]
+    fn words_of_a_vector_are_those_of_the_program() {
+        let narrow = [6_u32, 4096, 25, 0x7fff].map(u32::to_le_bytes).concat();
+        assert_eq!(random_address(Arch::I386, &narrow), Some(0x7fff));
+        assert_eq!(random_address(Arch::X86_64, &narrow), None);
+        let big = [25_u64, 0x3ff].map(u64::to_be_bytes).concat();
+        assert_eq!(random_address(Arch::S390x, &big), Some(0x3ff));
     }
 }

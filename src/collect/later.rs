@@ -23,7 +23,7 @@ impl Later {
 }
 
 /// The mappings of both, the first going before; of the second, the parts that lie between.
-fn union(before: Vec<Mapping>, after: &[Mapping]) -> Vec<Mapping> {
+pub(super) fn union(before: Vec<Mapping>, after: &[Mapping]) -> Vec<Mapping> {
     let mut added = Vec::new();
     for mapping in after {
         let mut at = mapping.start;

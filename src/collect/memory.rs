@@ -8,6 +8,25 @@ use crate::ids::Tid;
 use crate::proc::ProcDir;
 use crate::sys::memory;
 
+/// Memory that can be read by process address: that of a process, or what a core file has of it.
+pub(super) trait ReadMemory: std::fmt::Debug + Sync {
+    /// Copies from `address` until the buffer is full or the memory ends; gives the number of bytes.
+    fn read(&self, address: u64, buffer: &mut [u8]) -> usize;
+
+    /// The same by way of a thread that is known to live.
+    fn read_by(&self, via: Tid, address: u64, buffer: &mut [u8]) -> usize;
+}
+
+impl ReadMemory for Memory {
+    fn read(&self, address: u64, buffer: &mut [u8]) -> usize {
+        Memory::read(self, address, buffer)
+    }
+
+    fn read_by(&self, via: Tid, address: u64, buffer: &mut [u8]) -> usize {
+        Memory::read_by(self, via, address, buffer)
+    }
+}
+
 /// The memory of a process.
 #[derive(Debug)]
 pub(super) struct Memory {
@@ -48,6 +67,17 @@ impl Memory {
             Some(file) => memory::read_from(file, address, buffer),
             None => memory::read(via, address, buffer),
         }
+    }
+
+    /// Copies pieces of one size, one after the other, up to the first that cannot be read; gives their
+    /// number. By file this takes a call for each.
+    pub(super) fn read_pieces(&self, via: Tid, addresses: &[u64], buffer: &mut [u8], size: usize) -> usize {
+        if self.file.is_none() {
+            return memory::read_pieces(via, addresses, buffer, size);
+        }
+        let mut pieces = addresses.iter().zip(buffer.chunks_exact_mut(size));
+        let failed = pieces.position(|(address, piece)| self.read_by(via, *address, piece) < size);
+        failed.unwrap_or(addresses.len())
     }
 
     /// The thread that is named where there is no file.

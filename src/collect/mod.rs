@@ -4,17 +4,24 @@
 mod arena;
 mod capabilities;
 mod code;
+pub mod corefile;
 mod denied;
 mod elf;
 mod error;
 mod facts;
 pub mod find;
 mod fingerprint;
+pub mod follow;
+mod generated;
+mod interrupted;
+mod jit;
+pub mod jit_object;
 mod kernel;
 mod later;
 pub mod live;
 mod memory;
 mod modules;
+pub mod perf_map;
 mod prepare;
 mod proc;
 mod stacks;
@@ -52,11 +59,25 @@ pub struct Options {
     pub via: Via,
     /// Read the stacks in the kernel of all threads, not only of those that would not stop.
     pub kernel: bool,
+    /// The signal handler that one thread is in, and asks from.
+    pub interrupted: Option<Interrupted>,
+}
+
+/// A thread that waits in a signal handler, for which it shows what the signal interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted {
+    /// The thread.
+    pub tid: Tid,
+    /// Process address of the `ucontext_t` the kernel gave the handler.
+    pub context: u64,
+    /// Process address of the `siginfo_t`.
+    pub info: u64,
 }
 
 impl Default for Options {
     fn default() -> Options {
         let timeout = Duration::from_secs(5);
-        Options { timeout, stack_bytes: None, threads: Vec::new(), via: Via::Auto, kernel: false }
+        let (stack_bytes, interrupted) = (None, None);
+        Options { timeout, stack_bytes, threads: Vec::new(), via: Via::Auto, kernel: false, interrupted }
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use super::memory::Memory;
+use super::memory::{Memory, ReadMemory};
 use super::{elf, facts};
 use crate::proc::ProcDir;
 use crate::snapshot::{Mapping, Module, ModuleImage, Problem};
@@ -17,17 +17,17 @@ use crate::sys::root::Root;
 /// Longest file that is copied because its path no longer leads to it.
 const MAX_FILE_COPY: u64 = 256 << 20;
 /// Longest memory image of a module without a file.
-const MAX_MEMORY_IMAGE: u64 = 64 << 20;
+pub(super) const MAX_MEMORY_IMAGE: u64 = 64 << 20;
 /// More mappings are not looked at for one module; a program header table can claim any size.
-const MAX_MEMBERS: usize = 4096;
+pub(super) const MAX_MEMBERS: usize = 4096;
 /// Modules of one process; browsers have some hundreds.
-const MAX_MODULES: usize = 10_000;
+pub(super) const MAX_MODULES: usize = 10_000;
 /// Modules that are the same file; loaders map one once, or once for each name space of theirs.
 const MAX_SAME: usize = 64;
 /// Modules that can hold one address: one in the holes of another.
 const MAX_NESTED: usize = 8;
 /// All copies of one process together.
-const MAX_COPIES: u64 = 1 << 30;
+pub(super) const MAX_COPIES: u64 = 1 << 30;
 
 /// Device and inode.
 type FileId = ((u32, u32), u64);
@@ -111,7 +111,7 @@ impl<'a> Finder<'a> {
         };
         let mut bytes = [0; elf::HEADER_SIZE];
         let length = in_memory(0, &mut bytes);
-        let header = elf::parse_header(&bytes[..length]).filter(|header| header.class_64)?;
+        let header = elf::parse_header(&bytes[..length])?;
         let segments = elf::segments(&header, &in_memory);
         let (bias, start, end) = elf::load_range(&segments, mapping.start)?;
         let first = mappings[..index].partition_point(|other| other.end <= start);
@@ -154,28 +154,7 @@ impl<'a> Finder<'a> {
     }
 
     fn vdso(&mut self, mapping: &Mapping) -> Module {
-        let image = self.memory_image(mapping.start, mapping.end, &[mapping]);
-        let segments = match &image {
-            ModuleImage::Memory(bytes) => elf::parse_header(bytes)
-                .map(|header| elf::segments(&header, &|offset, buffer| copy_from(bytes, offset, buffer))),
-            _ => None,
-        };
-        let build_id = segments.and_then(|segments| match &image {
-            ModuleImage::Memory(bytes) => {
-                elf::build_id(&segments, &|offset, _, buffer| copy_from(bytes, offset, buffer))
-            }
-            _ => None,
-        });
-        Module {
-            path: mapping.path.clone(),
-            start: mapping.start,
-            end: mapping.end,
-            device: mapping.device,
-            inode: mapping.inode,
-            deleted: false,
-            build_id,
-            image,
-        }
+        vdso(mapping, self.memory_image(mapping.start, mapping.end, &[mapping]))
     }
 
     /// Whether the path no longer leads to the file that is mapped. Where device and inode do
@@ -260,14 +239,50 @@ impl<'a> Finder<'a> {
             let what = format!("only the first {size} bytes of a module at {start:#x} were copied");
             self.problems.push(Problem::new("file", what));
         }
-        let mut bytes = vec![0; size as usize];
-        let mut any = 0;
-        for member in members.iter().filter(|member| member.permissions.read && member.start - start < size) {
-            let range = (member.start - start) as usize..(member.end - start).min(size) as usize;
-            any += self.memory.read(member.start, &mut bytes[range]);
-        }
         self.copies_left -= size;
-        if any == 0 { ModuleImage::None } else { ModuleImage::Memory(bytes) }
+        copy_image(self.memory, start, size, members)
+    }
+}
+
+/// The first `size` bytes of a module's memory as far as they can be read, zeros between.
+pub(super) fn copy_image(
+    memory: &dyn ReadMemory,
+    start: u64,
+    size: u64,
+    members: &[&Mapping],
+) -> ModuleImage {
+    let mut bytes = vec![0; size as usize];
+    let mut any = 0;
+    let inside = |member: &&&Mapping| member.permissions.read && member.start - start < size;
+    for member in members.iter().filter(inside) {
+        let range = (member.start - start) as usize..(member.end - start).min(size) as usize;
+        any += memory.read(member.start, &mut bytes[range]);
+    }
+    if any == 0 { ModuleImage::None } else { ModuleImage::Memory(bytes) }
+}
+
+/// The module that the kernel maps into every process.
+pub(super) fn vdso(mapping: &Mapping, image: ModuleImage) -> Module {
+    let segments = match &image {
+        ModuleImage::Memory(bytes) => elf::parse_header(bytes)
+            .map(|header| elf::segments(&header, &|offset, buffer| copy_from(bytes, offset, buffer))),
+        _ => None,
+    };
+    let build_id = segments.and_then(|segments| match &image {
+        ModuleImage::Memory(bytes) => {
+            elf::build_id(&segments, &|offset, _, buffer| copy_from(bytes, offset, buffer))
+        }
+        _ => None,
+    });
+    Module {
+        path: mapping.path.clone(),
+        start: mapping.start,
+        end: mapping.end,
+        device: mapping.device,
+        inode: mapping.inode,
+        deleted: false,
+        build_id,
+        image,
     }
 }
 
@@ -283,7 +298,7 @@ fn is_file(file: &File, module: &Module) -> bool {
     })
 }
 
-fn file_build_id(file: &File) -> Option<Vec<u8>> {
+pub(super) fn file_build_id(file: &File) -> Option<Vec<u8>> {
     if !file.metadata().ok()?.is_file() {
         return None;
     }
@@ -295,7 +310,7 @@ fn file_build_id(file: &File) -> Option<Vec<u8>> {
     elf::build_id(&segments, &|offset, _, buffer| read(offset, buffer))
 }
 
-fn copy_from(bytes: &[u8], offset: u64, buffer: &mut [u8]) -> usize {
+pub(super) fn copy_from(bytes: &[u8], offset: u64, buffer: &mut [u8]) -> usize {
     let rest = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
     let length = rest.len().min(buffer.len());
     buffer[..length].copy_from_slice(&rest[..length]);

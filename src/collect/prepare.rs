@@ -7,9 +7,10 @@ use threaddump_arch::Arch;
 use super::denied::{self, is_gone, is_refusal};
 use super::error::io_error;
 use super::fingerprint::Fingerprint;
+use super::jit::Lists;
 use super::memory::Memory;
 use super::modules::{self, Finder};
-use super::{CollectError, Options, PermissionReason, Via, facts, live, proc};
+use super::{CollectError, Options, PermissionReason, Via, code, facts, live, proc};
 use crate::ids::{Pid, Tid};
 use crate::proc::{ProcDir, Stat, Status, parse_maps};
 use crate::snapshot::{Mapping, Module, Problem, ProcessFacts, Snapshot};
@@ -37,6 +38,8 @@ pub struct Prepared {
     root: PathBuf,
     pub(super) fingerprint: Option<Fingerprint>,
     pub(super) problems: Vec<Problem>,
+    /// What JIT compilers have registered.
+    pub(super) jit: Lists,
     /// Why its threads cannot be stopped, where that is known before the attempt.
     refusal: Option<CollectError>,
 }
@@ -73,7 +76,7 @@ fn read(pid: Pid, options: &Options) -> Result<Prepared, CollectError> {
     let mut finder = Finder::new(&memory, &dir);
     let modules = finder.find(&mappings, &[]);
     let problems = std::mem::take(&mut finder.problems);
-    let fingerprint = Fingerprint::read(&dir, &memory);
+    let fingerprint = Fingerprint::read(&dir, &memory, arch);
     let mut facts = facts::read(pid, &dir, &stat, &status, arch);
     facts.tracer.clone_from(&tracer);
     let (root, options) = (dir.path().join("root"), options.clone());
@@ -93,6 +96,7 @@ fn read(pid: Pid, options: &Options) -> Result<Prepared, CollectError> {
         root,
         fingerprint,
         problems,
+        jit: Lists::default(),
         refusal,
     })
 }
@@ -117,6 +121,19 @@ impl Prepared {
     /// ended.
     pub fn proc_dir(&self) -> PathBuf {
         self.dir.path().to_owned()
+    }
+
+    /// Whether the process has code that is in no file, made by a JIT compiler.
+    pub fn has_generated_code(&self) -> bool {
+        code::is_generated(&self.mappings, &self.modules)
+    }
+
+    /// Looks for registered code by these descriptors of GDB's JIT interface (process addresses).
+    pub fn follow_jit(&mut self, descriptors: &[u64]) {
+        // The lists are read as 64-bit little-endian programs have them.
+        if self.facts.arch.pointer_size() == 8 && !self.facts.arch.is_big_endian() {
+            self.jit = Lists::read(&self.memory, descriptors);
+        }
     }
 
     /// Copies registers and stacks in the way that was asked for, or in the best one that is allowed.
@@ -231,10 +248,16 @@ fn check_arch(pid: Pid, dir: &ProcDir) -> Result<Arch, CollectError> {
     let Some(header) = dir.open_file("exe").ok().and_then(|file| modules::file_header(&file)) else {
         return Ok(native);
     };
-    match Arch::from_elf(header.machine, header.class_64) {
-        Some(arch) if arch == native => Ok(arch),
+    match header.arch() {
+        Some(arch) if arch == native || is_narrow_mode(native, arch) => Ok(arch),
         _ => Err(CollectError::UnsupportedArch { pid, what: header.describe() }),
     }
+}
+
+/// Whether a program runs in the 32-bit mode of the processor. The other way round the kernel gives a
+/// 32-bit tracer a part of the registers and no error.
+fn is_narrow_mode(native: Arch, arch: Arch) -> bool {
+    matches!((native, arch), (Arch::X86_64, Arch::I386) | (Arch::Aarch64, Arch::Arm))
 }
 
 fn check_threads(pid: Pid, leader: &ProcDir, wanted: &[Tid]) -> Result<(), CollectError> {

@@ -2,7 +2,7 @@
 use threaddump_arch::{Arch, Registers};
 
 use super::arena::{Arena, ArenaPiece};
-use super::memory::Memory;
+use super::memory::ReadMemory;
 use crate::ids::Tid;
 use crate::snapshot::Mapping;
 
@@ -92,7 +92,9 @@ impl Ranges {
     /// memory.
     fn stack_at(&self, address: u64, thread_pointer: Option<u64>) -> Option<Range> {
         let range = self.at(address).or_else(|| self.overflowed(address))?;
-        let Some(pointer) = thread_pointer.filter(|pointer| (address..range.end).contains(pointer)) else {
+        // Of a stack that has overflowed, the address is in the gap below it.
+        let on_it = address.max(range.start)..range.end;
+        let Some(pointer) = thread_pointer.filter(|pointer| on_it.contains(pointer)) else {
             return Some(range);
         };
         let end = pointer.saturating_add(ABOVE_POINTER).min(range.end);
@@ -102,18 +104,18 @@ impl Ranges {
 
 fn is_plain(mapping: &Mapping) -> bool {
     let rights = mapping.permissions;
-    mapping.inode == 0 && rights.read && rights.write && !rights.shared
+    !mapping.has_file() && rights.read && rights.write && !rights.shared
 }
 
 fn is_guard(mapping: &Mapping) -> bool {
     let rights = mapping.permissions;
-    mapping.inode == 0 && !(rights.read || rights.write || rights.execute)
+    !(mapping.has_file() || rights.read || rights.write || rights.execute)
 }
 
 /// Copies stacks of one process.
 #[derive(Debug)]
 pub(super) struct StackCopier<'a> {
-    memory: &'a Memory,
+    memory: &'a dyn ReadMemory,
     ranges: &'a Ranges,
     limit: Option<u64>,
     budget: u64,
@@ -131,7 +133,7 @@ impl<'a> StackCopier<'a> {
     /// For so many threads; `limit` replaces the limits of each stack.
     pub(super) fn new(
         threads: usize,
-        memory: &'a Memory,
+        memory: &'a dyn ReadMemory,
         ranges: &'a Ranges,
         limit: Option<u64>,
     ) -> StackCopier<'a> {
@@ -172,7 +174,7 @@ impl<'a> StackCopier<'a> {
         let mut low = range.map_or(below, |range| below.max(range.start));
         let above = stacks.pieces.iter().map(|piece| piece.start).filter(|&start| start > low).min();
         let end = range.map_or(u64::MAX, |range| range.end).min(above.unwrap_or(u64::MAX));
-        let wanted = (end - low).min(self.limit(range)) as usize;
+        let wanted = end.saturating_sub(low).min(self.limit(range)) as usize;
         let mut piece = self.read(tid, low, wanted);
         if piece.is_none() && low < sp & !7 {
             // Nothing is mapped below sp: the pointer stands at the very start of a stack.
@@ -209,12 +211,21 @@ impl<'a> StackCopier<'a> {
 }
 
 fn thread_pointer(arch: Arch, registers: &Registers) -> Option<u64> {
-    let (id, _) = arch.iter().find(|(_, info)| info.name == "fs_base")?;
+    let name = match arch {
+        Arch::X86_64 => "fs_base",
+        Arch::Riscv64 => "tp",
+        Arch::Ppc64le => "r13",
+        Arch::Loongarch64 => "r2",
+        // It is in a register that the general set does not have.
+        _ => return None,
+    };
+    let (id, _) = arch.iter().find(|(_, info)| info.name == name)?;
     registers.get(id)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::memory::Memory;
     use super::Kind::{Guarded, Other, Stack};
     use super::*;
     use crate::proc::parse_maps;
@@ -328,6 +339,8 @@ mod tests {
         for elsewhere in [None, Some(0x4000), Some(0x9000_0000), Some(u64::MAX)] {
             assert_eq!(end(elsewhere), Some((0x9000_0000, Guarded)));
         }
+        let overflowed = ranges.stack_at(0x1f00, Some(0x1f80)).map(|range| (range.start, range.end));
+        assert_eq!(overflowed, Some((0x2000, 0x9000_0000)), "there is no thread's block in a guard");
     }
 
     #[test]

@@ -1,4 +1,6 @@
 //! Dynamic symbols of objects without section headers, found as the dynamic linker finds them.
+use threaddump_arch::Arch;
+
 use super::elf::{Elf, Layout, PT_DYNAMIC};
 
 /// Entries of the dynamic section read at most; real ones have about thirty.
@@ -7,6 +9,7 @@ const MAX_ENTRIES: usize = 4096;
 const MAX_SYMBOLS: u64 = 1 << 22;
 /// Size of a symbol, in bytes.
 const SYMBOL: u64 = 24;
+const SYMBOL_32: u64 = 16;
 
 const DT_NULL: u64 = 0;
 const DT_HASH: u64 = 4;
@@ -38,10 +41,11 @@ pub(super) fn symbols<'s>(elf: &Elf<'s>, bias: u64) -> Option<(&'s [u8], &'s [u8
     };
     let count = entries
         .hash
-        .and_then(|address| u32_at(at(address)?, 4).map(u64::from))
-        .or_else(|| gnu_hash_count(at(entries.gnu_hash?)?))?;
+        .and_then(|address| chain_count(elf, at(address)?))
+        .or_else(|| gnu_hash_count(elf, at(entries.gnu_hash?)?))?;
     let symbols = at(entries.symbols?)?;
-    let size = usize::try_from(count.checked_mul(SYMBOL)?).unwrap_or(usize::MAX);
+    let size = usize::try_from(count.checked_mul(if elf.is_wide() { SYMBOL } else { SYMBOL_32 })?)
+        .unwrap_or(usize::MAX);
     let strings = at(entries.strings?)?;
     let strings_size = usize::try_from(entries.strings_size?).unwrap_or(usize::MAX);
     Some((&symbols[..size.min(symbols.len())], &strings[..strings_size.min(strings.len())]))
@@ -51,10 +55,10 @@ fn entries(elf: &Elf<'_>) -> Option<Entries> {
     let segment = elf.segments.iter().find(|segment| segment.kind == PT_DYNAMIC)?;
     let bytes = elf.segment_contents(segment)?;
     let mut found = Entries::default();
-    for entry in bytes.chunks_exact(16).take(MAX_ENTRIES) {
-        let (tag, value) = entry.split_at(8);
-        let tag = u64::from_le_bytes(tag.try_into().ok()?);
-        let value = Some(u64::from_le_bytes(value.try_into().ok()?));
+    let word = usize::from(elf.arch.pointer_size());
+    for entry in bytes.chunks_exact(2 * word).take(MAX_ENTRIES) {
+        let tag = elf.number(entry, 0, word)?;
+        let value = elf.number(entry, word, word);
         match tag {
             DT_NULL => break,
             DT_SYMTAB => found.symbols = value,
@@ -70,15 +74,16 @@ fn entries(elf: &Elf<'_>) -> Option<Entries> {
 
 /// The GNU hash table does not say how many symbols there are: it is one more than the last entry
 /// of the chain that begins last.
-fn gnu_hash_count(table: &[u8]) -> Option<u64> {
-    let buckets = u64::from(u32_at(table, 0)?).min(MAX_SYMBOLS);
-    let first = u64::from(u32_at(table, 4)?);
-    let bloom = u64::from(u32_at(table, 8)?);
-    let buckets_at = bloom.checked_mul(8)?.checked_add(16)?;
+fn gnu_hash_count(elf: &Elf<'_>, table: &[u8]) -> Option<u64> {
+    let u32_at = |bytes: &[u8], at| elf.number(bytes, at, 4);
+    let buckets = u32_at(table, 0)?.min(MAX_SYMBOLS);
+    let first = u32_at(table, 4)?;
+    let bloom = u32_at(table, 8)?;
+    let buckets_at = bloom.checked_mul(u64::from(elf.arch.pointer_size()))?.checked_add(16)?;
     let chains_at = buckets.checked_mul(4)?.checked_add(buckets_at)?;
     let bytes = table.get(usize::try_from(buckets_at).ok()?..usize::try_from(chains_at).ok()?)?;
     let last = bytes.chunks_exact(4).filter_map(|bucket| u32_at(bucket, 0)).max()?;
-    let mut symbol = u64::from(last);
+    let mut symbol = last;
     if symbol < first {
         return Some(first);
     }
@@ -92,9 +97,10 @@ fn gnu_hash_count(table: &[u8]) -> Option<u64> {
     }
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    let bytes = bytes.get(at..at.checked_add(4)?)?;
-    Some(u32::from_le_bytes(bytes.try_into().ok()?))
+/// The older hash table has one entry in its chains for each symbol. On s390x its words have 8 bytes.
+fn chain_count(elf: &Elf<'_>, table: &[u8]) -> Option<u64> {
+    let word = if elf.arch == Arch::S390x { 8 } else { 4 };
+    elf.number(table, word, word)
 }
 
 #[cfg(test)]
@@ -106,8 +112,14 @@ mod tests {
         // two buckets, first hashed symbol 3, one bloom word, chains end at symbols 4 and 6
         let words: [u32; 12] = [2, 3, 1, 0, 0, 0, 3, 5, 0x10, 0x11, 0x20, 0x21];
         let table: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        assert_eq!(gnu_hash_count(&table), Some(7));
-        assert_eq!(gnu_hash_count(&table[..table.len() - 4]), None);
-        assert_eq!(gnu_hash_count(&[0xff; 16]), None);
+        let (bytes, layout, arch) = (&[][..], Layout::File, Arch::X86_64);
+        let elf =
+            Elf { bytes, layout, arch, fixed: false, entry: 0, segments: Vec::new(), sections: Vec::new() };
+        assert_eq!(gnu_hash_count(&elf, &table), Some(7));
+        assert_eq!(gnu_hash_count(&elf, &table[..table.len() - 4]), None);
+        assert_eq!(gnu_hash_count(&elf, &[0xff; 16]), None);
+        // A bloom word of four bytes less.
+        let narrow = [&table[..16], &table[20..]].concat();
+        assert_eq!(gnu_hash_count(&Elf { arch: Arch::I386, ..elf }, &narrow), Some(7));
     }
 }

@@ -2,17 +2,16 @@
 //!
 //! Every part is read on its own: a file whose section headers are nonsense still has segments,
 //! and one without segments still has sections (debug files).
-use object::LittleEndian as LE;
-use object::elf::{FileHeader64, ProgramHeader64, SectionHeader64};
+use object::Endianness;
+use object::elf::{FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use threaddump_arch::Arch;
+use threaddump_dwarf::gimli::RunTimeEndian;
 
 /// Section headers read at most; real files have some dozens.
 const MAX_HEADERS: usize = 1 << 16;
 /// Program headers read at most; the kernel takes 1,170.
 const MAX_SEGMENTS: usize = 1 << 11;
-/// Size of a program header, in bytes.
-const SEGMENT_SIZE: usize = size_of::<ProgramHeader64<LE>>();
 /// Longest section name read, in bytes.
 const MAX_SECTION_NAME: usize = 256;
 /// Mappings begin at multiples of this on every kernel for the architectures we know, in bytes.
@@ -34,6 +33,8 @@ pub(super) struct Elf<'s> {
     pub bytes: &'s [u8],
     /// How `bytes` are laid out.
     pub layout: Layout,
+    /// What it is made for.
+    pub arch: Arch,
     /// Whether it is linked to fixed addresses (`ET_EXEC`).
     pub fixed: bool,
     /// Where a program begins (file address); 0 in most libraries.
@@ -88,6 +89,8 @@ pub(super) const PT_LOAD: u32 = 1;
 pub(super) const PT_DYNAMIC: u32 = 2;
 pub(super) const PT_NOTE: u32 = 4;
 pub(super) const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
+/// The table of functions of 32-bit ARM code.
+pub(super) const PT_ARM_EXIDX: u32 = 0x7000_0001;
 pub(super) const PF_X: u32 = 1;
 pub(super) const PF_W: u32 = 2;
 pub(super) const SHT_SYMTAB: u32 = 2;
@@ -109,37 +112,50 @@ impl<'s> Elf<'s> {
         if !bytes.starts_with(b"\x7fELF") {
             return Err("not an ELF file".to_owned());
         }
-        let header = FileHeader64::<LE>::parse(bytes)
-            .ok()
-            .filter(|header| header.is_little_endian())
-            .ok_or("not a 64-bit little-endian ELF file")?;
-        let machine = header.e_machine(LE).0;
-        if Arch::from_elf(machine, true) != Some(arch) {
+        match arch.pointer_size() {
+            4 => Elf::parse_as::<FileHeader32<Endianness>>(bytes, layout, arch),
+            _ => Elf::parse_as::<FileHeader64<Endianness>>(bytes, layout, arch),
+        }
+    }
+
+    fn parse_as<H: FileHeader<Endian = Endianness>>(
+        bytes: &'s [u8],
+        layout: Layout,
+        arch: Arch,
+    ) -> Result<Elf<'s>, String> {
+        let order = if arch.is_big_endian() { Endianness::Big } else { Endianness::Little };
+        let header = H::parse(bytes).ok().filter(|header| header.endian() == Ok(order)).ok_or_else(|| {
+            let order = if arch.is_big_endian() { "big" } else { "little" };
+            format!("not a {}-bit {order}-endian ELF file", 8 * arch.pointer_size())
+        })?;
+        let machine = header.e_machine(order).0;
+        if machine != arch.elf_machine() {
             return Err(format!("an ELF file for another machine ({machine})"));
         }
         let mut elf = Elf {
             bytes,
             layout,
-            fixed: header.e_type(LE) == object::elf::ET_EXEC,
-            entry: header.e_entry(LE),
-            segments: segments(header, bytes),
+            arch,
+            fixed: header.e_type(order) == object::elf::ET_EXEC,
+            entry: header.e_entry(order).into(),
+            segments: segments(header, order, bytes),
             sections: Vec::new(),
         };
-        if elf.has_section_headers(header) {
-            elf.sections = sections(header, bytes);
+        if elf.has_section_headers(header, order) {
+            elf.sections = sections(header, order, bytes);
         }
         Ok(elf)
     }
 
     /// In memory a file offset leads to something only in a segment that is mapped as it is in
     /// the file, at the same distance from the start.
-    fn has_section_headers(&self, header: &FileHeader64<LE>) -> bool {
+    fn has_section_headers<H: FileHeader>(&self, header: &H, order: H::Endian) -> bool {
         if self.layout == Layout::File {
             return true;
         }
         let Some(base) = self.base() else { return false };
-        let start = header.e_shoff(LE);
-        let size = u64::from(header.e_shnum(LE)) * size_of::<SectionHeader64<LE>>() as u64;
+        let start: u64 = header.e_shoff(order).into();
+        let size = u64::from(header.e_shnum(order)) * size_of::<H::SectionHeader>() as u64;
         let Some(end) = start.checked_add(size) else { return false };
         self.loads().any(|load| {
             let last = load.offset.saturating_add(load.file_size).saturating_add(PAGE - 1) & !(PAGE - 1);
@@ -148,6 +164,21 @@ impl<'s> Elf<'s> {
                 && load.offset <= start
                 && end <= last
         })
+    }
+
+    /// The byte order of everything in it.
+    pub(super) fn order(&self) -> RunTimeEndian {
+        if self.arch.is_big_endian() { RunTimeEndian::Big } else { RunTimeEndian::Little }
+    }
+
+    /// Whether it has 64-bit fields.
+    pub(super) fn is_wide(&self) -> bool {
+        self.arch.pointer_size() == 8
+    }
+
+    /// A number of `size` bytes (8 at most) at a place in a part of it.
+    pub(super) fn number(&self, bytes: &[u8], at: usize, size: usize) -> Option<u64> {
+        Some(self.arch.number(bytes.get(at..at.checked_add(size)?)?))
     }
 
     /// Segments that are mapped.
@@ -224,41 +255,45 @@ impl<'s> Elf<'s> {
     }
 }
 
-fn segments(header: &FileHeader64<LE>, bytes: &[u8]) -> Vec<Segment> {
+fn segments<H: FileHeader>(header: &H, order: H::Endian, bytes: &[u8]) -> Vec<Segment> {
+    let size = size_of::<H::ProgramHeader>();
     // Those that are there count, whatever number the header gives.
-    let rest = usize::try_from(header.e_phoff(LE)).ok().and_then(|start| bytes.get(start..));
-    let rest = rest.filter(|_| usize::from(header.e_phentsize(LE)) == SEGMENT_SIZE).unwrap_or(&[]);
-    let count = usize::from(header.e_phnum(LE)).min(MAX_SEGMENTS).min(rest.len() / SEGMENT_SIZE);
+    let rest = usize::try_from(header.e_phoff(order).into()).ok().and_then(|start| bytes.get(start..));
+    let rest = rest.filter(|_| usize::from(header.e_phentsize(order)) == size).unwrap_or(&[]);
+    let count = usize::from(header.e_phnum(order)).min(MAX_SEGMENTS).min(rest.len() / size);
     let headers =
-        object::pod::slice_from_bytes::<ProgramHeader64<LE>>(rest, count).map_or(&[][..], |(list, _)| list);
-    let segment = |header: &ProgramHeader64<LE>| Segment {
-        kind: header.p_type(LE).0,
-        flags: header.p_flags(LE).0,
-        offset: header.p_offset(LE),
-        address: header.p_vaddr(LE),
-        file_size: header.p_filesz(LE).min(header.p_memsz(LE)),
-        memory_size: header.p_memsz(LE),
-        align: header.p_align(LE),
+        object::pod::slice_from_bytes::<H::ProgramHeader>(rest, count).map_or(&[][..], |(list, _)| list);
+    let segment = |header: &H::ProgramHeader| {
+        let memory_size: u64 = header.p_memsz(order).into();
+        Segment {
+            kind: header.p_type(order).0,
+            flags: header.p_flags(order).0,
+            offset: header.p_offset(order).into(),
+            address: header.p_vaddr(order).into(),
+            file_size: memory_size.min(header.p_filesz(order).into()),
+            memory_size,
+            align: header.p_align(order).into(),
+        }
     };
     headers.iter().map(segment).collect()
 }
 
-fn sections<'s>(header: &FileHeader64<LE>, bytes: &'s [u8]) -> Vec<Section<'s>> {
-    let headers = header.section_headers(LE, bytes).unwrap_or(&[]);
+fn sections<'s, H: FileHeader>(header: &H, order: H::Endian, bytes: &'s [u8]) -> Vec<Section<'s>> {
+    let headers = header.section_headers(order, bytes).unwrap_or(&[]);
     let strings = header
-        .section_strings_index(LE, bytes)
+        .section_strings_index(order, bytes)
         .ok()
-        .and_then(|index| headers.get(index.0)?.data(LE, bytes).ok())
+        .and_then(|index| headers.get(index.0)?.data(order, bytes).ok())
         .unwrap_or(&[]);
-    let section = |header: &SectionHeader64<LE>| Section {
-        name: text_at(strings, header.sh_name(LE) as usize),
-        kind: header.sh_type(LE).0,
-        flags: header.sh_flags(LE).0,
-        address: header.sh_addr(LE),
-        offset: header.sh_offset(LE),
-        size: header.sh_size(LE),
-        link: header.sh_link(LE),
-        align: header.sh_addralign(LE),
+    let section = |header: &H::SectionHeader| Section {
+        name: text_at(strings, header.sh_name(order) as usize),
+        kind: header.sh_type(order).0,
+        flags: header.sh_flags(order).0,
+        address: header.sh_addr(order).into(),
+        offset: header.sh_offset(order).into(),
+        size: header.sh_size(order).into(),
+        link: header.sh_link(order),
+        align: header.sh_addralign(order).into(),
     };
     headers.iter().take(MAX_HEADERS).map(section).collect()
 }

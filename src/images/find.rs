@@ -16,9 +16,9 @@ use threaddump_arch::Arch;
 use super::FileAccess;
 use super::elf::{Elf, Layout};
 use super::links;
-use super::notes;
 use super::sections::Contents;
 use super::store::Store;
+use super::{generated, notes};
 use crate::snapshot::{Module, hex};
 use crate::sys::mapping::{FileMapping, open_regular};
 use crate::sys::root::Root;
@@ -74,9 +74,14 @@ enum Refusal {
 }
 
 impl<'s> Finder<'s> {
+    pub(super) fn arch(&self) -> Arch {
+        self.arch
+    }
+
     pub(super) fn new(store: &'s Store, arch: Arch, access: &FileAccess, debug_dirs: &[PathBuf]) -> Self {
         let root = match access {
             FileAccess::Live { root, .. } => Root::open(root).ok(),
+            FileAccess::Chosen { root, .. } => root.as_deref().and_then(|root| Root::open(root).ok()),
             FileAccess::Host => None,
         };
         Finder {
@@ -106,7 +111,11 @@ impl<'s> Finder<'s> {
                 Err(Refusal::Missing(why)) => missing = missing.or(Some(why)),
             }
         }
-        Err(other.or(missing).unwrap_or_else(|| "it has no path".to_owned()))
+        let why = other.or(missing).unwrap_or_else(|| "it has no path".to_owned());
+        Err(match self.chosen(&module.path) {
+            Some(chosen) => format!("{} does not fit: {why}", chosen.display()),
+            None => why,
+        })
     }
 
     /// Ways to the file; the flag says that it is the mapped one whatever its inode.
@@ -117,10 +126,14 @@ impl<'s> Finder<'s> {
     ) -> Vec<Box<dyn Fn() -> Result<(File, bool), Refusal> + 'a>> {
         let path = Path::new(OsStr::from_bytes(&module.path));
         let by_path = move || {
+            if let Some(chosen) = self.chosen(&module.path) {
+                let file = open_regular(chosen).map_err(|error| Refusal::Missing(error.to_string()));
+                return file.map(|file| (file, true));
+            }
             if !path.is_absolute() {
                 return Err(Refusal::Missing("it has no path".to_owned()));
             }
-            let exact = matches!(self.access, FileAccess::Host);
+            let exact = !matches!(self.access, FileAccess::Live { .. });
             self.open(path).map(|file| (file, exact)).map_err(|error| Refusal::Missing(error.to_string()))
         };
         let FileAccess::Live { proc_dir, .. } = &self.access else { return vec![Box::new(by_path)] };
@@ -157,6 +170,12 @@ impl<'s> Finder<'s> {
                 hex(wanted)
             ))),
         }
+    }
+
+    /// The file that was given for a module.
+    fn chosen(&self, module: &[u8]) -> Option<&Path> {
+        let FileAccess::Chosen { files, .. } = &self.access else { return None };
+        files.iter().find(|(path, _)| path == module).map(|(_, file)| file.as_path())
     }
 
     /// Whether a replay on this machine would find the file of a module: not if it is in another root.
@@ -205,6 +224,20 @@ impl<'s> Finder<'s> {
     /// In words, if it is no ELF object.
     pub(super) fn inner(&self, bytes: &'s [u8]) -> Result<Contents<'s>, String> {
         Ok(Contents::new(Elf::parse(bytes, Layout::File, self.arch)?, self.store))
+    }
+
+    /// An ELF object about generated code, whose addresses are made process addresses.
+    ///
+    /// # Errors
+    ///
+    /// In words, if it is no ELF object.
+    pub(super) fn generated(&self, bytes: &[u8]) -> Result<Contents<'s>, String> {
+        let linked = self.store.keep_bytes(generated::link(bytes));
+        let mut elf = Elf::parse(linked, Layout::File, self.arch)?;
+        elf.fixed = true;
+        // Where its sections are is what counts; nothing loaded it by its segments.
+        elf.segments.clear();
+        Ok(Contents::new(elf, self.store))
     }
 
     /// Opens a path as the target would: its symbolic links cannot leave its root.

@@ -1,22 +1,25 @@
 //! One module with its file.
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use gimli::{EndianSlice, LittleEndian};
+use gimli::EndianSlice;
+use threaddump_arch::Arch;
 use threaddump_dwarf::symbols::{DebugInfo, DebugInfoError, Function, SymbolTable};
 use threaddump_dwarf::{EhSections, gimli};
 
 use super::Slice;
-use super::elf::{Layout, PF_X};
+use super::batch::Need;
+use super::elf::{Layout, PF_X, PT_ARM_EXIDX};
 use super::find::{Finder, Opened};
 use super::links::AltLink;
 use super::sections::Contents;
 use super::separate::Search;
 use super::split::{Places, SplitSearch};
-use super::{mini, notes, plt};
+use super::{mini, named, notes, plt};
 use crate::snapshot::{Module, ModuleImage, Problem};
 use crate::sys::mapping::FileMapping;
 
@@ -48,6 +51,7 @@ pub struct Image<'s> {
     /// What may still be looked at for stubs of the procedure linkage table.
     plt_work: Cell<u64>,
     failure: Option<String>,
+    generated: bool,
 }
 
 impl<'s> Image<'s> {
@@ -60,7 +64,9 @@ impl<'s> Image<'s> {
             Some((contents, mapping)) => (Some(contents), mapping),
             None => (None, None),
         };
-        let own_id = || contents.as_ref().and_then(|contents| notes::build_id(&contents.elf));
+        let generated = matches!(module.image, ModuleImage::Generated(_));
+        let own = contents.as_ref().filter(|_| !generated);
+        let own_id = || own.and_then(|contents| notes::build_id(&contents.elf));
         Image {
             path: module.path.clone(),
             build_id: module.build_id.clone().or_else(|| own_id().map(<[u8]>::to_vec)),
@@ -71,15 +77,30 @@ impl<'s> Image<'s> {
             mapping,
             finder: Rc::clone(finder),
             eh_sections: OnceCell::new(),
-            debug: OnceCell::new(),
-            shared_debug: OnceCell::new(),
+            // What the target made names no file.
+            debug: if generated { OnceCell::from(None) } else { OnceCell::new() },
+            shared_debug: if generated { OnceCell::from(None) } else { OnceCell::new() },
             split: SplitSearch::default(),
-            mini: OnceCell::new(),
+            mini: if generated { OnceCell::from(None) } else { OnceCell::new() },
             merged: OnceCell::new(),
             refused: RefCell::default(),
             plt_work: Cell::new(plt::WORK),
             failure: failure.flatten(),
+            generated,
         }
+    }
+
+    /// Whether it is an object that a JIT compiler registered.
+    pub fn is_generated(&self) -> bool {
+        self.generated
+    }
+
+    /// Where a symbol of the module's own file is (process address). Searches the strings for the name
+    /// first, so that the symbols are looked at only if it is there.
+    pub fn symbol_address(&self, name: &[u8]) -> Option<u64> {
+        let (contents, bias) = (self.contents.as_ref()?, self.bias?);
+        let address = named::address(&contents.raw_tables(bias), name)?;
+        Some(address.wrapping_add(bias))
     }
 
     /// Path in the target's root, or `[vdso]`.
@@ -120,6 +141,11 @@ impl<'s> Image<'s> {
         entry != 0 && after.is_some_and(|after| after < ENTRY)
     }
 
+    /// Whether handlers of signals return to this process address.
+    pub fn is_signal_trampoline(&self, process_address: u64) -> bool {
+        self.finder.arch().is_signal_trampoline(self.code(process_address, Arch::TRAMPOLINE))
+    }
+
     /// The separate debug file in use, as the target names it. Known once something was looked up
     /// in it.
     pub fn debug_file(&self) -> Option<PathBuf> {
@@ -137,11 +163,24 @@ impl<'s> Image<'s> {
         self.eh_sections.get_or_init(|| self.contents.as_ref()?.eh_sections()).clone()
     }
 
+    /// `.ARM.exidx` with the file address of its first byte, in 32-bit ARM code.
+    pub fn arm_exidx(&self) -> Option<(&'s [u8], u64)> {
+        let elf = &self.contents.as_ref()?.elf;
+        let mut segments = elf.segments.iter().filter(|_| elf.arch == Arch::Arm);
+        let table = segments.find(|segment| segment.kind == PT_ARM_EXIDX)?;
+        Some((elf.exactly_at(table.address, table.memory_size)?, table.address))
+    }
+
+    /// The bytes from a file address to the end of their segment.
+    pub fn at_file_address(&self, address: u64) -> Option<&'s [u8]> {
+        Some(self.contents.as_ref()?.elf.at_address(address)?.0)
+    }
+
     /// `.debug_frame` of the file, else of the debug file or of `.gnu_debugdata`.
     pub fn debug_frame(&self) -> Option<Slice<'s>> {
         let holder = self.holder_of(".debug_frame").or_else(|| self.mini())?;
         let bytes = holder.debug(".debug_frame");
-        (!bytes.is_empty()).then(|| EndianSlice::new(bytes, LittleEndian))
+        (!bytes.is_empty()).then(|| EndianSlice::new(bytes, holder.elf.order()))
     }
 
     /// Whether the Go linker made it: it has Go's own table of functions.
@@ -194,14 +233,18 @@ impl<'s> Image<'s> {
     }
 
     /// The DWARF of the file, else of its debug file. `None` if there is none.
-    pub fn debug_info(&self) -> Option<Result<DebugInfo<'s>, DebugInfoError>> {
+    pub fn debug_info(&self) -> Option<DebugInfo<'s>> {
         let holder = self.holder_of(".debug_info")?;
-        Some(match self.shared_debug(holder) {
-            Some(shared) => {
-                DebugInfo::with_shared(|name| holder.debug(name), |name| shared.contents.debug(name))
-            }
-            None => DebugInfo::new(|name| holder.debug(name)),
-        })
+        let shared = self.shared_debug(holder).map(|shared| shared.contents.supply());
+        Some(DebugInfo::open(holder.supply(), shared).in_order(holder.elf.order()))
+    }
+
+    /// What is to be inflated before names are looked up in [`Image::debug_info`], of which only `parts`
+    /// (ranges of `.debug_info`) are read; all of it if that is `None`.
+    pub fn needs(&self, parts: Option<Vec<Range<u64>>>) -> Vec<Need<'s>> {
+        let Some(holder) = self.holder_of(".debug_info") else { return Vec::new() };
+        let shared = self.shared_debug(holder).map(|shared| Need::all_of(&shared.contents, None));
+        Need::all_of(holder, parts).into_iter().chain(shared.into_iter().flatten()).collect()
     }
 
     /// The file that `holder`, which has the DWARF, shares with others.
@@ -219,6 +262,9 @@ impl<'s> Image<'s> {
     ///
     /// As [`DebugInfo::at`].
     pub fn look_up(&self, info: &mut DebugInfo<'s>, address: u64) -> Result<Function, DebugInfoError> {
+        if self.generated {
+            return info.at(address);
+        }
         let debug_file = self.debug.get().and_then(Option::as_ref).map(|(_, path)| path.as_path());
         let places = Places { object: Path::new(OsStr::from_bytes(&self.path)), debug_file };
         self.split.look_up(info, address, &self.finder, places)
@@ -246,7 +292,7 @@ impl<'s> Image<'s> {
 
     /// The build ID of a file that is not here and would tell more: see [`super::Images::lacking`].
     pub(super) fn lacking(&self, lines: bool) -> Option<Vec<u8>> {
-        let own = self.contents.as_ref()?;
+        let own = self.contents.as_ref().filter(|_| !self.generated)?;
         let Some(holder) = self.holder_of(".debug_info") else {
             let named = || {
                 own.symtab().is_some()
@@ -268,7 +314,7 @@ impl<'s> Image<'s> {
             self.shared_debug = OnceCell::new();
             return !had && self.debug_frame().is_some();
         }
-        if self.shared_debug.get().is_some_and(Option::is_none) {
+        if self.shared_debug.get().is_some_and(Option::is_none) && !self.generated {
             self.shared_debug = OnceCell::new();
         }
         false
@@ -308,6 +354,7 @@ fn open<'s>(module: &Module, finder: &Finder<'s>) -> Result<Parts<'s>, Option<St
         }
         ModuleImage::FileCopy(bytes) => (bytes, Layout::File),
         ModuleImage::Memory(bytes) => (bytes, Layout::Memory),
+        ModuleImage::Generated(bytes) => return Ok((finder.generated(bytes).map_err(Some)?, None)),
         ModuleImage::None => return Err(None),
     };
     let contents = finder.copy(bytes, layout).map_err(Some)?;

@@ -36,8 +36,9 @@ impl Images<'_> {
     /// A file for a build ID; it is checked as any other. Whether unwinding may go further with it.
     pub fn supply(&mut self, build_id: &[u8], path: PathBuf) -> bool {
         self.finder.supply(build_id, path);
-        let images = self.images.iter_mut();
-        images.fold(false, |more, image| image.look_again(build_id) || more)
+        // Each has to look, so this may not end at the first.
+        let more = self.images.iter_mut().filter_map(|image| image.look_again(build_id).then_some(()));
+        more.count() > 0
     }
 
     /// Adds to what could not be read or used.

@@ -17,8 +17,9 @@ use crate::snapshot::hex;
 const MAX_DECODER: u32 = 68 << 10;
 /// Most bytes of one section; the largest browsers have a tenth of it.
 const MAX_SIZE: u64 = 256 << 20;
-/// Size of a symbol, in bytes.
+/// Size of a symbol, in bytes, by class.
 const SYMBOL: usize = 24;
+const SYMBOL_32: usize = 16;
 
 /// The ELF object in the section. `None` if there is no such section.
 ///
@@ -57,7 +58,8 @@ fn inflate<'s>(compressed: &[u8], store: &'s Store) -> Result<&'s [u8], String> 
         return Err(format!("{} bytes inflate to more than {most}", compressed.len()));
     }
     bytes.shrink_to_fit();
-    Ok(store.keep_inflated(bytes, compressed.len()))
+    store.charge(bytes.len() as u64, compressed.len());
+    Ok(store.keep_bytes(bytes))
 }
 
 /// Symbols of both objects in one table, so that the better of two answers is found by one set of rules.
@@ -75,18 +77,22 @@ pub(super) fn merged<'s>(
         code.section = None;
         code
     });
-    Some(SymbolTable::new(symbols, &[], strings, code.collect())).filter(|table| !table.is_empty())
+    let table = SymbolTable::of_arch(own.elf.arch, symbols, &[], strings, code.collect());
+    Some(table).filter(|table| !table.is_empty())
 }
 
 fn append(elf: &Elf<'_>, kind: u32, symbols: &mut Vec<u8>, strings: &mut Vec<u8>) -> Option<()> {
     let section = elf.sections.iter().find(|section| section.kind == kind)?;
     let names = elf.contents(elf.sections.get(section.link as usize)?)?;
     let base = u32::try_from(strings.len()).ok()?;
-    for symbol in elf.contents(section)?.chunks_exact(SYMBOL) {
+    let size = if elf.is_wide() { SYMBOL } else { SYMBOL_32 };
+    for symbol in elf.contents(section)?.chunks_exact(size) {
         let (name, rest) = symbol.split_first_chunk::<4>()?;
-        let name = u32::from_le_bytes(*name).checked_add(base);
+        let name = u32::try_from(elf.arch.number(name)).ok().and_then(|name| name.checked_add(base));
         // A name that cannot be is none.
-        symbols.extend_from_slice(&name.unwrap_or(u32::MAX).to_le_bytes());
+        let name = name.unwrap_or(u32::MAX);
+        let bytes = if elf.arch.is_big_endian() { name.to_be_bytes() } else { name.to_le_bytes() };
+        symbols.extend_from_slice(&bytes);
         symbols.extend_from_slice(rest);
     }
     strings.extend_from_slice(names);

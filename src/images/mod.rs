@@ -3,15 +3,18 @@
 //! A wrong file gives wrong names, which is worse than none. So a file counts only if its build ID
 //! is the one in the target's memory or, where there is none, if it is the mapped inode.
 
+mod batch;
 mod dynamic;
 mod elf;
 mod find;
+mod generated;
 mod image;
 mod inflate;
 mod inspect;
 mod lacking;
 mod links;
 mod mini;
+mod named;
 mod notes;
 mod plt;
 mod sections;
@@ -28,8 +31,9 @@ use std::rc::Rc;
 use threaddump_arch::Arch;
 use threaddump_dwarf::gimli;
 
+pub use batch::{Need, inflate};
 pub use image::Image;
-pub use inspect::inspect;
+pub use inspect::{inspect, inspect_generated};
 pub use lacking::build_id_of;
 pub use store::Store;
 
@@ -37,7 +41,10 @@ use crate::snapshot::{Module, ModuleImage, Problem, Snapshot};
 use find::Finder;
 
 /// Bytes of a section.
-pub type Slice<'s> = gimli::EndianSlice<'s, gimli::LittleEndian>;
+pub type Slice<'s> = gimli::EndianSlice<'s, gimli::RunTimeEndian>;
+
+/// GDB's name for the head of the list of registered code.
+const JIT_DESCRIPTOR: &[u8] = b"__jit_debug_descriptor";
 
 /// Most bytes of files that are copied into one snapshot.
 const MAX_EMBEDDED: usize = 1 << 30;
@@ -54,6 +61,13 @@ pub enum FileAccess {
     },
     /// The target is gone: paths are those of this machine.
     Host,
+    /// The target is gone: paths are those below another directory, or of this machine.
+    Chosen {
+        /// Where the target's root directory is on this machine, if elsewhere.
+        root: Option<PathBuf>,
+        /// Files of this machine to be used for the modules with these paths.
+        files: Vec<(Vec<u8>, PathBuf)>,
+    },
 }
 
 /// Where else to look.
@@ -127,6 +141,11 @@ impl<'s> Images<'s> {
                 module.image = ModuleImage::FileCopy(bytes.to_vec());
             }
         }
+    }
+
+    /// Where JIT compilers register their code for debuggers (process addresses).
+    pub fn jit_descriptors(&self) -> Vec<u64> {
+        self.images.iter().filter_map(|image| image.symbol_address(JIT_DESCRIPTOR)).collect()
     }
 
     /// The image whose module holds a process address.

@@ -2,10 +2,13 @@
 //!
 //! A stub jumps through a slot of the global offset table, and a relocation of that slot names the
 //! function (System V ABI, AMD64 supplement, section 5.2). Lazily bound stubs of a table for
-//! indirect branch tracking only push the index of that relocation.
+//! indirect branch tracking only push the index of that relocation. Stubs of other architectures are not
+//! known here.
 use std::cell::Cell;
 
 use object::elf::{R_X86_64_GLOB_DAT, R_X86_64_JUMP_SLOT};
+
+use threaddump_arch::Arch;
 
 use super::elf::{Elf, Section};
 
@@ -24,6 +27,9 @@ pub(super) const WORK: u64 = 1 << 25;
 /// The function a stub at this file address calls: its name and the start of the stub. Takes what
 /// it looks at from `work`.
 pub(super) fn target<'s>(elf: &Elf<'s>, address: u64, work: &Cell<u64>) -> Option<(&'s [u8], u64)> {
+    if elf.arch != Arch::X86_64 {
+        return None;
+    }
     spend(work, elf.sections.len())?;
     let table = elf.sections.iter().find(|section| {
         matches!(section.name, b".plt" | b".plt.sec" | b".plt.got") && holds(section, address)

@@ -137,7 +137,7 @@ impl<'s> State<'s> {
         finder.everywhere(path).into_iter().any(|opened| {
             let result = opened.map(|found| found.opened).and_then(|opened| {
                 // Types have sections of the same name, and stand before the unit.
-                let places = (0..opened.contents.count(INFO).clamp(1, MAX_SECTIONS)).rev();
+                let places = (0..opened.contents.count(INFO).max(1)).rev().take(MAX_SECTIONS);
                 let mut error = None;
                 for place in places {
                     let section = |name| opened.contents.debug_at(name, if name == INFO { place } else { 0 });

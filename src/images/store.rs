@@ -42,12 +42,10 @@ impl Store {
         self.buffers.alloc(bytes)
     }
 
-    /// Keeps what so many bytes were inflated to.
-    pub(super) fn keep_inflated(&self, bytes: Vec<u8>, compressed: usize) -> &[u8] {
-        let size = bytes.len() as u64;
+    /// Counts what so many bytes are inflated to.
+    pub(super) fn charge(&self, size: u64, compressed: usize) {
         let purse = if is_ordinary(size, compressed) { &self.inflated } else { &self.suspicious };
         purse.set(purse.get().saturating_add(size));
-        self.keep_bytes(bytes)
     }
 
     /// Bytes that may still be inflated from so many, if it is not said beforehand how many they become.

@@ -287,12 +287,10 @@ fn the_debug_file_is_found_by_build_id_when_it_is_needed() {
     let images = open(&store, &module_for(Path::new("/lib/x86_64-linux-gnu/libc.so.6")), &live());
     let image = images.iter().next().unwrap();
     assert_eq!(image.debug_file(), None);
-    let info = image.debug_info();
-    if info.is_none() {
+    if image.debug_info().is_none() {
         eprintln!("skipped: libc6-dbg is not installed");
         return;
     }
-    assert!(info.unwrap().is_ok());
     let path = image.debug_file().unwrap();
     assert!(path.starts_with("/usr/lib/debug/.build-id"), "{path:?}");
     assert_eq!(image.problems(), []);

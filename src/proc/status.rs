@@ -26,6 +26,10 @@ pub struct Status {
     pub cap_effective: Option<u64>,
     /// Seccomp mode: 0 none, 1 strict, 2 filter.
     pub seccomp: Option<u32>,
+    /// Ignored signals, bit 0 for signal 1.
+    pub ignored: Option<u64>,
+    /// Signals that have a handler.
+    pub caught: Option<u64>,
 }
 
 /// The fields. The name line cannot fake others: the kernel escapes newlines there.
@@ -46,6 +50,8 @@ pub fn parse_status(text: &[u8]) -> Status {
             b"CapPrm" => status.cap_permitted = hexadecimal(value),
             b"CapEff" => status.cap_effective = hexadecimal(value),
             b"Seccomp" => status.seccomp = decimal(value),
+            b"SigIgn" => status.ignored = hexadecimal(value),
+            b"SigCgt" => status.caught = hexadecimal(value),
             _ => {}
         }
     }

@@ -3,13 +3,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use syscalls::x86_64::Sysno;
 use threaddump_arch::Arch;
 
 use super::escape::readable;
 use super::{
     END_EXITED, END_NOT_STOPPED, Frame, Hex, Omitted, Process, Report, ReportModule, ReportSyscall, Signal,
-    Text, Thread, Tool, Tracer,
+    Text, Thread, Tool, Tracer, codes,
 };
 use crate::images::{Image, Images};
 use crate::snapshot::{self, Problem, ProcessFacts, SignalFacts, Snapshot, Syscall, ThreadSnapshot};
@@ -29,6 +28,26 @@ impl Default for ReportOptions {
     }
 }
 
+/// What can be said before anything is unwound or looked up: threads have no frames, and neither modules nor
+/// problems are known.
+pub fn outline(snapshot: &Snapshot, options: &ReportOptions) -> Report {
+    Report {
+        schema: "threaddump/1",
+        tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
+        captured_at: time(snapshot.captured_at_ns).to_string(),
+        source: snapshot.source,
+        fallback_reason: snapshot.fallback_reason.clone(),
+        fallback_advice: snapshot.fallback_advice.clone(),
+        pause_ns: snapshot.pause_ns,
+        complete: false,
+        process: process(&snapshot.process),
+        signal: snapshot.signal.as_ref().map(signal),
+        modules: Vec::new(),
+        threads: threads(snapshot, options),
+        problems: Vec::new(),
+    }
+}
+
 /// Puts everything together that is to be printed. `walks` are those of the snapshot's threads, in
 /// their order.
 pub fn build(
@@ -43,22 +62,16 @@ pub fn build(
     symbolizer.prepare(&lookups.into_iter().collect::<Vec<u64>>());
     let mut frames =
         Frames { images, symbolizer, modules: HashMap::new(), texts: HashSet::new(), known: HashMap::new() };
-    let threads = threads(snapshot, walks, &mut frames, options);
-    let mut report = Report {
-        schema: "threaddump/1",
-        tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
-        captured_at: time(snapshot.captured_at_ns).to_string(),
-        source: snapshot.source,
-        fallback_reason: snapshot.fallback_reason.clone(),
-        fallback_advice: snapshot.fallback_advice.clone(),
-        pause_ns: snapshot.pause_ns,
-        complete: false,
-        process: process(&snapshot.process),
-        signal: snapshot.signal.as_ref().map(signal),
-        modules: images.iter().map(module).collect(),
-        threads,
-        problems: problems(snapshot, images, symbolizer),
-    };
+    let mut report = outline(snapshot, options);
+    for (shown, walk) in report.threads.iter_mut().zip(walks) {
+        (shown.frames, shown.omitted) = frames.of(walk);
+        if shown.end != END_EXITED {
+            shown.end = walk.end.to_owned();
+            shown.end_detail.clone_from(&walk.end_detail);
+        }
+    }
+    report.modules = images.iter().map(module).collect();
+    report.problems = problems(snapshot, images, symbolizer);
     report.complete =
         report.incomplete_threads().next().is_none() && !report.problems.iter().any(hides_threads);
     report
@@ -107,6 +120,7 @@ fn signal(facts: &SignalFacts) -> Signal {
         number: facts.number,
         name: known.map_or_else(|_| format!("SIG{}", facts.number), |known| known.as_str().to_owned()),
         code: facts.code,
+        code_name: facts.code.and_then(|code| codes::name(facts.number, code)),
         address: facts.address.map(Hex),
         tid: facts.tid,
     }
@@ -123,30 +137,18 @@ fn module(image: &Image<'_>) -> ReportModule {
     }
 }
 
-fn threads(
-    snapshot: &Snapshot,
-    walks: &[Walk],
-    frames: &mut Frames<'_, '_, '_, '_>,
-    options: &ReportOptions,
-) -> Vec<Thread> {
+fn threads(snapshot: &Snapshot, options: &ReportOptions) -> Vec<Thread> {
     let leader = snapshot.process.pid.leader();
-    let first = usize::from(snapshot.threads.first().is_none_or(|thread| thread.tid != leader));
+    // Of a crash, the thread that got the signal comes first, with the number it has all the same.
+    let mut order: Vec<usize> = (0..snapshot.threads.len()).collect();
+    let tid = |place: &usize| snapshot.threads[*place].tid;
+    order.sort_by_key(|place| (tid(place) != leader, tid(place)));
+    let first = usize::from(order.first().is_none_or(|place| tid(place) != leader));
+    let mut indexes = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(index, place)| indexes[*place] = first + index);
     let arch = snapshot.process.arch;
-    let numbered = snapshot.threads.iter().enumerate();
-    numbered
-        .map(|(place, thread)| {
-            let walk = walks.get(place);
-            let mut shown = facts(thread, arch, options);
-            shown.index = first + place;
-            let Some(walk) = walk else { return shown };
-            (shown.frames, shown.omitted) = frames.of(walk);
-            if shown.end != END_EXITED {
-                shown.end = walk.end.to_owned();
-                shown.end_detail.clone_from(&walk.end_detail);
-            }
-            shown
-        })
-        .collect()
+    let numbered = snapshot.threads.iter().zip(indexes);
+    numbered.map(|(thread, index)| Thread { index, ..facts(thread, arch, options) }).collect()
 }
 
 /// A thread as far as it is known without its walk.
@@ -178,12 +180,23 @@ fn facts(thread: &ThreadSnapshot, arch: Arch, options: &ReportOptions) -> Thread
 }
 
 fn system_call(arch: Arch, call: &Syscall) -> ReportSyscall {
-    let number = usize::try_from(call.number).ok();
-    let name = match arch {
-        Arch::X86_64 => number.and_then(Sysno::new).map(|known| known.name()),
-        _ => None,
-    };
+    let name = usize::try_from(call.number).ok().and_then(|number| call_name(arch, number));
     ReportSyscall { number: call.number, name, args: call.args.map(Hex) }
+}
+
+fn call_name(arch: Arch, number: usize) -> Option<&'static str> {
+    use syscalls::{aarch64, arm, loongarch64, powerpc64, riscv64, s390x, x86, x86_64};
+    match arch {
+        Arch::X86_64 => x86_64::Sysno::new(number).map(|known| known.name()),
+        Arch::I386 => x86::Sysno::new(number).map(|known| known.name()),
+        Arch::Aarch64 => aarch64::Sysno::new(number).map(|known| known.name()),
+        Arch::Arm => arm::Sysno::new(number).map(|known| known.name()),
+        Arch::Riscv64 => riscv64::Sysno::new(number).map(|known| known.name()),
+        Arch::Ppc64le => powerpc64::Sysno::new(number).map(|known| known.name()),
+        Arch::S390x => s390x::Sysno::new(number).map(|known| known.name()),
+        Arch::Loongarch64 => loongarch64::Sysno::new(number).map(|known| known.name()),
+        _ => None,
+    }
 }
 
 type ModuleTexts = (Text, Option<Text>);
@@ -254,10 +267,12 @@ impl Frames<'_, '_, '_, '_> {
             module_offset: image.and_then(|image| image.file_address(raw.pc)).map(Hex),
             build_id,
             function: None,
+            function_from: None,
             function_offset: None,
             file: None,
             line: None,
             column: None,
+            source: None,
             inlined: false,
             how: raw.how.as_str(),
         }
@@ -273,6 +288,7 @@ impl Frames<'_, '_, '_, '_> {
         let start = named.function_start.filter(|_| !named.inlined);
         Frame {
             function: named.function.as_deref().map(|text| self.shared(text)),
+            function_from: named.function.is_some().then(|| named.origin.as_str()),
             function_offset: start.and_then(|start| pc.checked_sub(start)),
             file: named.file.as_deref().map(|text| self.shared(text)),
             line: named.line,

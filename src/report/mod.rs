@@ -2,7 +2,10 @@
 //!
 //! [`build()`] looks everything up; the formats only print what a [`Report`] holds.
 mod build;
+mod codes;
 pub mod escape;
+pub mod gdb;
+pub mod go;
 pub mod json;
 mod model;
 pub mod style;
@@ -10,6 +13,6 @@ pub mod style;
 mod tests;
 pub mod text;
 
-pub use build::{ReportOptions, build};
+pub use build::{ReportOptions, build, outline};
 pub use model::*;
 pub use style::Style;

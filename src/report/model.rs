@@ -122,6 +122,8 @@ pub struct Signal {
     pub name: String,
     /// `si_code`.
     pub code: Option<i32>,
+    /// `SEGV_MAPERR`, …, if the code is a known one.
+    pub code_name: Option<&'static str>,
     /// Fault address.
     pub address: Option<Hex>,
     /// Thread.
@@ -154,7 +156,8 @@ pub struct Thread {
     pub ns_tid: Option<i32>,
     /// 0 for the leader, then counting up; without the leader, from 1.
     pub index: usize,
-    /// Thread name.
+    /// Thread name; serialized as `null` if it is empty, which is to say not known.
+    #[serde(serialize_with = "name_or_null")]
     pub name: String,
     /// State letter before the stop.
     pub state: Option<char>,
@@ -221,6 +224,8 @@ pub struct Frame {
     pub build_id: Option<Text>,
     /// Demangled function name.
     pub function: Option<Text>,
+    /// Where the name comes from: `file`, `jit` or `perf_map`.
+    pub function_from: Option<&'static str>,
     /// pc minus start of the function; not for inlined frames.
     pub function_offset: Option<u64>,
     /// Source file.
@@ -229,10 +234,21 @@ pub struct Frame {
     pub line: Option<u32>,
     /// Column, from 1.
     pub column: Option<u32>,
+    /// Lines around that line; `None` if they were not asked for or not found.
+    pub source: Option<Arc<[SourceLine]>>,
     /// Whether the function was inlined into the next frame.
     pub inlined: bool,
     /// How the frame was found.
     pub how: &'static str,
+}
+
+/// A line of a source file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SourceLine {
+    /// Its number, from 1.
+    pub line: u32,
+    /// The line without its end.
+    pub text: String,
 }
 
 impl Report {
@@ -254,6 +270,10 @@ impl Thread {
     pub fn has_whole_stack(&self) -> bool {
         matches!(self.end.as_str(), END_ROOT | END_KERNEL_WORKER | END_EXITED)
     }
+}
+
+fn name_or_null<S: Serializer>(name: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    Some(name).filter(|name| !name.is_empty()).serialize(serializer)
 }
 
 fn registers_as_object<S: Serializer>(

@@ -56,6 +56,7 @@ fn report(threads: Vec<ThreadSnapshot>, walks: &[Walk], problems: Vec<Problem>) 
         modules: Vec::new(),
         threads,
         memory: Vec::new(),
+        code_names: Vec::new(),
         problems,
     };
     let (store, options) = (Store::new(), ImageOptions { debug_dirs: Vec::<PathBuf>::new() });

@@ -156,6 +156,12 @@ fn check(snapshot: &Snapshot) -> Result<(), LoadError> {
     if !are_ordered(snapshot.memory.iter().map(range)) {
         return damaged("the memory is not in order");
     }
+    let names = &snapshot.code_names;
+    if !are_ordered(names.iter().map(|name| (name.from, name.to)))
+        || !names.iter().all(|name| name.start <= name.from)
+    {
+        return damaged("the names of generated code are not in order");
+    }
     let stacks = snapshot.threads.iter().flat_map(|thread| &thread.stacks);
     if stacks.chain(&snapshot.memory).any(|piece| piece.start.checked_add(piece.bytes.len() as u64).is_none())
     {
@@ -262,9 +268,11 @@ pub(crate) mod tests {
                 module(0x3000, ModuleImage::FileCopy(vec![9; 5])),
                 module(0x5000, ModuleImage::Memory(vec![8; 6])),
                 module(0x7000, ModuleImage::None),
+                module(0x9000, ModuleImage::Generated(vec![7; 4])),
             ],
             threads: vec![thread(42), ThreadSnapshot { registers: None, syscall: None, ..thread(43) }],
             memory: vec![MemoryPiece { start: 0x10, bytes: vec![5; 7] }],
+            code_names: vec![CodeName { from: 0x20, to: 0x30, start: 0x1f, name: b"f \xff".to_vec() }],
             problems: vec![Problem::new("file", "cannot")],
         }
     }

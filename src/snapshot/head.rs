@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use threaddump_arch::{Arch, Registers};
 
 use super::{
-    Mapping, MemoryPiece, Module, ModuleImage, Problem, ProcessFacts, SignalFacts, Snapshot, Source, Syscall,
-    ThreadSnapshot, decode_bytes, encode_bytes,
+    CodeName, Mapping, MemoryPiece, Module, ModuleImage, Problem, ProcessFacts, SignalFacts, Snapshot,
+    Source, Syscall, ThreadSnapshot, decode_bytes, encode_bytes,
 };
 use crate::ids::Tid;
 
@@ -25,6 +25,8 @@ pub(super) struct Head {
     images: Vec<Image>,
     threads: Vec<Thread>,
     memory: Vec<Piece>,
+    #[serde(default)]
+    code_names: Vec<CodeName>,
     problems: Vec<Problem>,
     blobs: usize,
 }
@@ -35,6 +37,7 @@ enum Image {
     File,
     FileCopy(usize),
     Memory(usize),
+    Generated(usize),
     None,
 }
 
@@ -107,6 +110,7 @@ impl Head {
             images,
             threads,
             memory,
+            code_names: snapshot.code_names.clone(),
             problems: snapshot.problems.clone(),
             blobs: blobs.len(),
         }
@@ -139,6 +143,7 @@ impl Head {
             modules,
             threads: threads.collect::<Result<_, _>>()?,
             memory: blobs.pieces(self.memory)?,
+            code_names: self.code_names,
             problems: self.problems,
         })
     }
@@ -173,6 +178,7 @@ impl Image {
             ModuleImage::File => Image::File,
             ModuleImage::FileCopy(bytes) => Image::FileCopy(add(bytes, blobs)),
             ModuleImage::Memory(bytes) => Image::Memory(add(bytes, blobs)),
+            ModuleImage::Generated(bytes) => Image::Generated(add(bytes, blobs)),
             ModuleImage::None => Image::None,
         }
     }
@@ -182,6 +188,7 @@ impl Image {
             Image::File => ModuleImage::File,
             Image::FileCopy(blob) => ModuleImage::FileCopy(blobs.take(blob)?),
             Image::Memory(blob) => ModuleImage::Memory(blobs.take(blob)?),
+            Image::Generated(blob) => ModuleImage::Generated(blobs.take(blob)?),
             Image::None => ModuleImage::None,
         })
     }

@@ -7,7 +7,7 @@ use crate::ids::{Pid, Tid};
 /// One moment of one process.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// When the stop began, nanoseconds since the epoch.
+    /// When the stop began, nanoseconds since the epoch; of a core file, when it was last changed.
     pub captured_at_ns: i64,
     /// How the data was obtained.
     pub source: Source,
@@ -26,10 +26,14 @@ pub struct Snapshot {
     pub mappings: Vec<Mapping>,
     /// ELF objects among the mappings.
     pub modules: Vec<Module>,
-    /// Threads, the leader first, then by ascending thread id.
+    /// Threads, the leader first, then by ascending thread id; of a crash, the one that got the signal
+    /// first of all.
     pub threads: Vec<ThreadSnapshot>,
     /// Pieces of memory that belong to no one thread (code without a file).
     pub memory: Vec<MemoryPiece>,
+    /// Names that a JIT compiler gave to its code in a file for perf(1), as far as registers and stacks
+    /// point there; by ascending address, without overlaps.
+    pub code_names: Vec<CodeName>,
     /// What could not be read.
     pub problems: Vec<Problem>,
 }
@@ -43,6 +47,8 @@ pub enum Source {
     Ptrace,
     /// `/proc` alone; nothing was stopped.
     Proc,
+    /// A core file.
+    Core,
 }
 
 /// Facts about the process.
@@ -113,6 +119,13 @@ pub struct Mapping {
     pub deleted: bool,
 }
 
+impl Mapping {
+    /// Whether it shows a file. Core files tell paths, but no inodes.
+    pub fn has_file(&self) -> bool {
+        self.inode != 0 || self.path.starts_with(b"/")
+    }
+}
+
 /// Access rights of a mapping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permissions {
@@ -129,7 +142,7 @@ pub struct Permissions {
 /// An ELF object in the target's memory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Module {
-    /// Path in the target's root, or `[vdso]`, `/memfd:…`.
+    /// Path in the target's root, or `[vdso]`, `/memfd:…`, [`JIT_PATH`].
     #[serde(with = "byte_text")]
     pub path: Vec<u8>,
     /// Lowest mapped address (process address space).
@@ -149,6 +162,9 @@ pub struct Module {
     pub image: ModuleImage,
 }
 
+/// Path of modules that a JIT compiler registered.
+pub const JIT_PATH: &str = "[jit]";
+
 /// Where the contents of a module are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModuleImage {
@@ -160,8 +176,25 @@ pub enum ModuleImage {
     /// In the snapshot: a copy of the target's memory (`blob[i]` = address `start + i`), because
     /// there is no file.
     Memory(#[serde(skip)] Vec<u8>),
+    /// In the snapshot: an ELF object about code that a JIT compiler made, as it registered it for
+    /// debuggers. The addresses in its section headers are process addresses.
+    Generated(#[serde(skip)] Vec<u8>),
     /// Nowhere.
     None,
+}
+
+/// Addresses that have one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeName {
+    /// First address (process address space).
+    pub from: u64,
+    /// Address after the last.
+    pub to: u64,
+    /// Where the code of that name begins; not above `from`.
+    pub start: u64,
+    /// The name, any bytes but line ends.
+    #[serde(with = "byte_text")]
+    pub name: Vec<u8>,
 }
 
 /// One thread.
@@ -171,7 +204,7 @@ pub struct ThreadSnapshot {
     pub tid: Tid,
     /// Thread id in the innermost pid namespace of the process.
     pub ns_tid: Option<i32>,
-    /// Thread name (`comm`).
+    /// Thread name (`comm`); empty if it is not known, as in core files.
     pub name: Vec<u8>,
     /// State letter of proc_pid_stat(5) before the stop (`R`, `S`, `D`, `T`, `t`, `Z`, `X`, `I`).
     pub state: Option<char>,
@@ -293,10 +326,8 @@ mod arch_name {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arch, D::Error> {
         let name = String::deserialize(deserializer)?;
-        match name.as_str() {
-            "x86_64" => Ok(Arch::X86_64),
-            _ => Err(D::Error::custom(format!("unknown architecture {name:?}"))),
-        }
+        let arch = Arch::from_name(&name);
+        arch.ok_or_else(|| D::Error::custom(format!("unknown architecture {name:?}")))
     }
 }
 

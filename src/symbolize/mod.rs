@@ -5,13 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use threaddump_dwarf::symbols::{DebugInfo, Function, SourceFrame, display_name};
+use threaddump_dwarf::symbols::{DebugInfo, Function, SourceFrame, UnitJob, display_name};
 
 #[cfg(test)]
 mod tests;
 
-use crate::images::{Image, Images};
-use crate::snapshot::Problem;
+use crate::images::{self, Image, Images};
+use crate::parallel;
+use crate::snapshot::{CodeName, Problem};
 
 /// What to look up.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,31 @@ pub struct Named {
     pub column: Option<u32>,
     /// Whether it was inlined into the next one.
     pub inlined: bool,
+    /// Where the name comes from.
+    pub origin: Origin,
+}
+
+/// Where the name of a function comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// The module's file, or its debug file.
+    #[default]
+    File,
+    /// An object that a JIT compiler registered for debuggers.
+    Jit,
+    /// The file that a JIT compiler writes for perf(1).
+    PerfMap,
+}
+
+impl Origin {
+    /// The name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Origin::File => "file",
+            Origin::Jit => "jit",
+            Origin::PerfMap => "perf_map",
+        }
+    }
 }
 
 /// Finds names; remembers every answer.
@@ -57,11 +83,16 @@ pub struct Symbolizer<'i, 's> {
     nothing: Rc<[Named]>,
     /// Inlined functions that may still be shown.
     inlined_left: usize,
+    /// Names of code that is in no module, by ascending address.
+    code_names: &'i [CodeName],
 }
 
 /// Inlined functions of all frames of a dump. Crafted debug information can have hundreds at every
 /// address.
 const MAX_INLINED: usize = 50_000;
+
+/// Bytes of all units together before another thread is worth its start.
+const WORTH: usize = 64 << 10;
 
 /// The DWARF of one image.
 #[derive(Debug, Default)]
@@ -89,19 +120,28 @@ impl<'i, 's> Symbolizer<'i, 's> {
             answers: HashMap::new(),
             nothing: Rc::new([]),
             inlined_left: MAX_INLINED,
+            code_names: &[],
         }
+    }
+
+    /// Uses these names for code that is in no module; they ascend.
+    pub fn with_code_names(self, code_names: &'i [CodeName]) -> Symbolizer<'i, 's> {
+        Symbolizer { code_names, ..self }
     }
 
     /// Announces addresses that will be asked for. Their symbols are then found in one pass over
     /// each table instead of one pass per address.
     pub fn prepare(&mut self, lookups: &[u64]) {
-        let mut wanted: BTreeMap<u64, (&Image<'s>, BTreeSet<u64>)> = BTreeMap::new();
+        let mut wanted: BTreeMap<u64, (&'i Image<'s>, BTreeSet<u64>)> = BTreeMap::new();
         for &lookup in lookups.iter().filter(|lookup| !self.symbols.contains_key(lookup)) {
             let Some(image) = self.images.at(lookup) else { continue };
             wanted.entry(image.start()).or_insert_with(|| (image, BTreeSet::new())).1.insert(lookup);
         }
-        for (image, lookups) in wanted.into_values() {
-            self.find_symbols(image, &lookups);
+        for (image, lookups) in wanted.values() {
+            self.find_symbols(image, lookups);
+        }
+        if self.options.inlines || self.options.lines {
+            self.read_debug_info(wanted.into_values());
         }
     }
 
@@ -113,11 +153,25 @@ impl<'i, 's> Symbolizer<'i, 's> {
             return Rc::clone(known);
         }
         let answer = match self.images.at(lookup) {
+            Some(image) if image.is_generated() => {
+                let names = self.name(image, lookup).into_iter();
+                names.map(|named| Named { origin: Origin::Jit, ..named }).collect()
+            }
             Some(image) => self.name(image, lookup).into(),
-            None => Rc::clone(&self.nothing),
+            None => match named_by_compiler(self.code_names, lookup) {
+                Some(named) => Rc::new([named]),
+                None => Rc::clone(&self.nothing),
+            },
         };
         self.answers.insert(lookup, Rc::clone(&answer));
         answer
+    }
+
+    /// The MD5 of a source file by the name that was given for this address, if DWARF has it.
+    pub fn checksum(&mut self, lookup: u64, file: &str) -> Option<[u8; 16]> {
+        let image = self.images.at(lookup)?;
+        let info = self.sources.get_mut(&image.start())?.info.as_mut()?;
+        info.checksum(image.file_address(lookup)?, file)
     }
 
     /// What could not be used so far.
@@ -133,6 +187,40 @@ impl<'i, 's> Symbolizer<'i, 's> {
         self.images.iter().filter_map(failed).collect()
     }
 
+    /// Looks addresses up in DWARF, files and units at the same time where there are several processors.
+    fn read_debug_info(&mut self, wanted: impl Iterator<Item = (&'i Image<'s>, BTreeSet<u64>)>) {
+        let mut needs = Vec::new();
+        let mut files = Vec::new();
+        for (image, lookups) in wanted {
+            let source = self.sources.entry(image.start()).or_insert_with(|| Source::open(image));
+            let Some(info) = &source.info else { continue };
+            let mut addresses: Vec<u64> =
+                lookups.iter().filter_map(|&lookup| image.file_address(lookup)).collect();
+            addresses.sort_unstable();
+            needs.extend(image.needs(info.parts(&addresses)));
+            files.push((image.start(), addresses));
+        }
+        images::inflate(needs);
+        let (mut jobs, mut counts) = (Vec::new(), Vec::new());
+        for (start, addresses) in files {
+            let Some(info) = self.sources.get_mut(&start).and_then(|source| source.info.as_mut()) else {
+                continue;
+            };
+            let of_file = info.jobs(&addresses);
+            counts.push((start, of_file.len()));
+            jobs.extend(of_file);
+        }
+        let enough = jobs.iter().map(UnitJob::size).sum::<usize>() >= WORTH;
+        let workers = if enough { parallel::workers() } else { 1 };
+        let mut answers = parallel::run(workers, jobs, UnitJob::size, UnitJob::run).into_iter();
+        for (start, count) in counts {
+            let answers = answers.by_ref().take(count).collect();
+            if let Some(info) = self.sources.get_mut(&start).and_then(|source| source.info.as_mut()) {
+                info.accept(answers);
+            }
+        }
+    }
+
     fn find_symbols(&mut self, image: &Image<'s>, lookups: &BTreeSet<u64>) {
         let mut open: Vec<(u64, u64)> =
             lookups.iter().filter_map(|&lookup| Some((image.file_address(lookup)?, lookup))).collect();
@@ -142,7 +230,10 @@ impl<'i, 's> Symbolizer<'i, 's> {
             let addresses: Vec<u64> = open.iter().map(|&(address, _)| address).collect();
             let mut unknown = Vec::new();
             for (&(address, lookup), found) in open.iter().zip(table.resolve(&addresses)) {
+                // What comes before a signal trampoline without a symbol (musl's) is another function.
+                let misleads = |start| start != address && image.is_signal_trampoline(lookup);
                 match found {
+                    Some(symbol) if !symbol.sized && misleads(symbol.start) => {}
                     Some(symbol) => {
                         let raw = String::from_utf8_lossy(symbol.name).into_owned();
                         self.symbols.insert(lookup, Some(Symbol { raw, start: symbol.start }));
@@ -209,11 +300,7 @@ impl Named {
 
 impl<'s> Source<'s> {
     fn open(image: &Image<'s>) -> Source<'s> {
-        match image.debug_info() {
-            None => Source::default(),
-            Some(Ok(info)) => Source { info: Some(info), failure: None },
-            Some(Err(error)) => Source { info: None, failure: Some(error.to_string()) },
-        }
+        Source { info: image.debug_info(), failure: None }
     }
 
     fn at(&mut self, image: &Image<'s>, address: u64) -> Function {
@@ -225,6 +312,13 @@ impl<'s> Source<'s> {
     }
 }
 
+fn named_by_compiler(names: &[CodeName], lookup: u64) -> Option<Named> {
+    let after = names.partition_point(|name| name.from <= lookup);
+    let found = names[..after].last().filter(|name| lookup < name.to)?;
+    let function = Some(limited(&display_name(&String::from_utf8_lossy(&found.name))));
+    Some(Named { function, function_start: Some(found.start), origin: Origin::PerfMap, ..Named::default() })
+}
+
 fn named(frame: &SourceFrame, lines: bool) -> Named {
     Named {
         function: frame.function.as_deref().map(display_name),
@@ -233,6 +327,7 @@ fn named(frame: &SourceFrame, lines: bool) -> Named {
         line: frame.line.filter(|_| lines),
         column: frame.column.filter(|_| lines),
         inlined: true,
+        origin: Origin::File,
     }
 }
 

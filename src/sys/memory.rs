@@ -43,6 +43,23 @@ pub fn read(tid: Tid, address: u64, buffer: &mut [u8]) -> usize {
     done
 }
 
+/// Copies pieces of one size (in bytes) from these process addresses into the buffer, one after the other, by
+/// as few calls as the kernel allows. Gives the number of pieces up to the first that could not be read.
+pub fn read_pieces(tid: Tid, addresses: &[u64], buffer: &mut [u8], size: usize) -> usize {
+    let mut done = 0;
+    let pid = Pid::from_raw(tid.0);
+    for (addresses, part) in addresses.chunks(PAGES).zip(buffer.chunks_mut(PAGES * size)) {
+        let remote: Vec<RemoteIoVec> =
+            addresses.iter().map(|&base| RemoteIoVec { base: base as usize, len: size }).collect();
+        let copied = process_vm_readv(pid, &mut [IoSliceMut::new(part)], &remote).unwrap_or(0);
+        done += copied / size;
+        if copied < addresses.len() * size {
+            break;
+        }
+    }
+    done
+}
+
 /// Whether the kernel lets us read the memory of a thread in this way. It decides before it looks at the
 /// address, so one at which nothing is tells.
 pub fn can_read(tid: Tid) -> bool {

@@ -9,5 +9,7 @@ pub mod memory;
 pub mod ptrace;
 pub mod root;
 mod sigbus;
+pub mod signals;
+pub mod spawn;
 pub mod thread;
 pub mod wait;

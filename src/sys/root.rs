@@ -34,16 +34,41 @@ impl Root {
     ///
     /// As openat2(2); `InvalidInput` if it is not a regular file.
     pub fn regular(&self, path: &Path) -> io::Result<File> {
-        let how = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        match openat2(&self.handle, path, how) {
-            Ok(place) => reopen_regular(&File::from(place)),
-            // Before Linux 5.6 and under older container filters there is no openat2(2).
+        match self.place(path, OFlag::empty()) {
+            Ok(place) => reopen_regular(&place),
+            Err(Errno::ENOSYS | Errno::EPERM) => open_regular(&self.outside(path)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The same for a path whose last part must not be a symbolic link: in a folder that everybody may
+    /// write to, a link can lead to what its maker does not own.
+    ///
+    /// # Errors
+    ///
+    /// As openat2(2); `InvalidInput` if it is not a regular file.
+    pub fn regular_itself(&self, path: &Path) -> io::Result<File> {
+        match self.place(path, OFlag::O_NOFOLLOW) {
+            Ok(place) => reopen_regular(&place),
             Err(Errno::ENOSYS | Errno::EPERM) => {
-                open_regular(&self.path.join(path.strip_prefix("/").unwrap_or(path)))
+                let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+                let place = OpenOptions::new().read(true).custom_flags(flags).open(self.outside(path));
+                reopen_regular(&place?)
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn place(&self, path: &Path, more: OFlag) -> nix::Result<File> {
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC | more)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        openat2(&self.handle, path, how).map(File::from)
+    }
+
+    /// The path as it is for us. Before Linux 5.6 and under older container filters there is no
+    /// openat2(2).
+    fn outside(&self, path: &Path) -> PathBuf {
+        self.path.join(path.strip_prefix("/").unwrap_or(path))
     }
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use threaddump_arch::Arch;
 use threaddump_dwarf::{
     CfiError, Context, DebugCfi, EhCfi, ExpressionRef, FdeIndex, FileAddress, LoadBias, Row, Section,
+    exidx_row,
 };
 
 use crate::images::{Image, Images, Slice};
@@ -64,9 +65,9 @@ impl<'i, 's> Tables<'i, 's> {
         self.executable[..after].last().is_some_and(|(_, end)| address < *end)
     }
 
-    /// Whether the address belongs to an ELF object.
+    /// Whether the address belongs to an ELF object that was loaded.
     pub(super) fn is_module(&self, address: u64) -> bool {
-        self.images.at(address).is_some()
+        self.images.at(address).is_some_and(|image| !image.is_generated())
     }
 
     /// Code bytes of a module, from its file.
@@ -160,9 +161,13 @@ impl<'i, 's> ModuleTables<'i, 's> {
         {
             return Ok(Some(row));
         }
+        let by_arm_table = || {
+            let (table, start) = self.image.arm_exidx()?;
+            exidx_row(table, start, address, |place| self.image.at_file_address(place))
+        };
         match damage {
             Some(error) => Err(error),
-            None => Ok(None),
+            None => Ok(by_arm_table()),
         }
     }
 }

@@ -71,7 +71,7 @@ impl<'s> Target for ThreadTarget<'_, '_, 's> {
 
     fn is_generated(&self, address: u64) -> bool {
         let mapping = self.snapshot.mapping_at(address);
-        mapping.is_some_and(|mapping| mapping.permissions.execute && mapping.inode == 0)
+        mapping.is_some_and(|mapping| mapping.permissions.execute && !mapping.has_file())
             && !self.tables.is_module(address)
     }
 

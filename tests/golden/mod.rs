@@ -2,22 +2,23 @@
 use serde_json::Value;
 use threaddump::ids::{Pid, Tid};
 use threaddump::report::{
-    Frame, Hex, Omitted, Process, Report, ReportModule, ReportSyscall, Thread, Tool, Tracer,
+    Frame, Hex, Omitted, Process, Report, ReportModule, ReportSyscall, Signal, SourceLine, Thread, Tool,
+    Tracer,
 };
-use threaddump::snapshot::{Problem, Source};
+use threaddump::snapshot::Problem;
 
 pub(crate) fn report(value: &Value) -> Report {
     Report {
         schema: leak(&value["schema"]),
         tool: Tool { name: leak(&value["tool"]["name"]), version: leak(&value["tool"]["version"]) },
         captured_at: text(&value["captured_at"]),
-        source: if value["source"] == "ptrace" { Source::Ptrace } else { Source::Proc },
+        source: serde_json::from_value(value["source"].clone()).expect("a source"),
         fallback_reason: optional_text(&value["fallback_reason"]),
         fallback_advice: optional_text(&value["fallback_advice"]),
         pause_ns: value["pause_ns"].as_u64(),
         complete: flag(&value["complete"]),
         process: process(&value["process"]),
-        signal: None,
+        signal: optional(&value["signal"], signal),
         modules: list(&value["modules"], module),
         threads: list(&value["threads"], thread),
         problems: list(&value["problems"], problem),
@@ -47,6 +48,8 @@ pub(crate) fn with_names(report: &Report, name: &str) -> Report {
             frame.module = frame.module.take().map(|_| name.into());
             frame.function = frame.function.take().map(|_| name.into());
             frame.file = frame.file.take().map(|_| name.into());
+            let line = |line: &SourceLine| SourceLine { line: line.line, text: name.to_owned() };
+            frame.source = frame.source.take().map(|lines| lines.iter().map(line).collect());
         }
     }
     report
@@ -80,6 +83,17 @@ fn process(value: &Value) -> Process {
     }
 }
 
+fn signal(value: &Value) -> Signal {
+    Signal {
+        number: number(&value["number"]),
+        name: text(&value["name"]),
+        code: optional(&value["code"], number),
+        code_name: optional(&value["code_name"], leak),
+        address: optional(&value["address"], hex),
+        tid: optional(&value["tid"], number).map(Tid),
+    }
+}
+
 fn module(value: &Value) -> ReportModule {
     ReportModule {
         path: text(&value["path"]),
@@ -98,7 +112,7 @@ fn thread(value: &Value) -> Thread {
     Thread {
         tid: Tid(number(&value["tid"])),
         index: number(&value["index"]),
-        name: text(&value["name"]),
+        name: optional_text(&value["name"]).unwrap_or_default(),
         state: optional_text(&value["state"]).and_then(|state| state.chars().next()),
         syscall: optional(&value["syscall"], syscall),
         stopped: flag(&value["stopped"]),
@@ -137,13 +151,19 @@ fn frame(value: &Value) -> Frame {
         module_offset: optional(&value["module_offset"], hex),
         build_id: shared(&value["build_id"]),
         function: shared(&value["function"]),
+        function_from: optional(&value["function_from"], leak),
         function_offset: value["function_offset"].as_u64(),
         file: shared(&value["file"]),
         line: optional(&value["line"], number),
         column: optional(&value["column"], number),
+        source: optional(&value["source"], |lines| list(lines, source_line).into()),
         inlined: flag(&value["inlined"]),
         how: leak(&value["how"]),
     }
+}
+
+fn source_line(value: &Value) -> SourceLine {
+    SourceLine { line: number(&value["line"]), text: text(&value["text"]) }
 }
 
 fn problem(value: &Value) -> Problem {

@@ -2,7 +2,7 @@
 //! with them must be shown as without them.
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
@@ -56,6 +56,9 @@ pub(crate) fn program(name: &str, flags: &[&str]) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/hostile/{name}.c"));
     let out = scratch("hostile").join(format!("{name}-{}", flags.concat()));
     let temporary = out.with_extension(format!("{}", std::process::id()));
+    // Tests of one program that run at the same time would share the temporary file.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _lock = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let modified = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
     if modified(&out).is_some_and(|built| modified(&source).is_none_or(|changed| built >= changed)) {
         return out;

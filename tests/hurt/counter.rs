@@ -135,6 +135,16 @@ impl Counter {
         self.check_counts()
     }
 
+    /// Whether its parent was told of so many stops.
+    pub(crate) fn is_told_of_stops(&self, count: u64) -> bool {
+        self.words.get(STOP_REPORTS) >= count
+    }
+
+    /// What all threads have done.
+    pub(crate) fn work(&self) -> Vec<u64> {
+        (0..self.threads).map(|index| self.words.get(WORK + index)).collect()
+    }
+
     fn check_counts(&self) -> Result<(), String> {
         let [doubled, strange] = [DOUBLED, STRANGE].map(|word| self.words.get(word));
         let [got1, got2] = [USR1_GOT, USR2_GOT].map(|word| self.words.get(word));

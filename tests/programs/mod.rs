@@ -13,13 +13,14 @@ use crate::support::{Stop, find_program};
 pub(crate) type Start = fn() -> Result<Program, Stop>;
 
 /// All programs, by the name used in summaries and in the list of accepted differences.
-pub(crate) const ALL: [(&str, Start); 14] = [
+pub(crate) const ALL: [(&str, Start); 15] = [
     ("busybox", busybox),
     ("cargo", cargo),
     ("chromium", chromium),
     ("gdb", debugger),
     ("go", || zoo("go_routines", "")),
     ("java", java),
+    ("lli", lli),
     ("nginx", servers::nginx),
     ("node", node),
     ("postgres", servers::postgres),
@@ -126,6 +127,20 @@ fn java() -> Result<Program, Stop> {
     let mut command = Command::new(need("java", "default-jdk-headless")?);
     command.args(["-Xmx256m", "-XX:+UseG1GC"]).arg(script("Threads.java"));
     Ok(Running::start_ready(&mut command, "java", "ready")?.into())
+}
+
+/// LLVM's compiler at run time.
+fn lli() -> Result<Program, Stop> {
+    let (clang, program) = (need("clang", "clang")?, need("lli", "llvm-runtime")?);
+    let folder = Folder::new("lli")?;
+    let code = folder.path().join("deep.ll");
+    let mut compile = Command::new(clang);
+    compile.args(["-O1", "-g", "-fomit-frame-pointer", "-S", "-emit-llvm"]).arg(script("deep.c"));
+    if !compile.arg("-o").arg(&code).status().is_ok_and(|status| status.success()) {
+        return Err(Stop::Fail("clang does not compile deep.c".to_owned()));
+    }
+    let running = Running::start_ready(Command::new(program).arg(code), "lli", "ready")?;
+    Ok(Program { folder: Some(folder), ..running.into() })
 }
 
 fn debugger() -> Result<Program, Stop> {

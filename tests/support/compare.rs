@@ -27,6 +27,10 @@ pub(crate) struct Difference {
 pub(crate) struct Outcome {
     threads: usize,
     frames: usize,
+    /// Of these frames: functions that both name, lines that both give, frames with inlined functions.
+    functions: usize,
+    lines: usize,
+    chains: usize,
     llvm_agrees: usize,
     accepted: usize,
     guessed: usize,
@@ -53,11 +57,13 @@ pub(crate) struct Comparison<'a> {
 impl<'a> Comparison<'a> {
     /// Compares all threads. `program` is the name used in summaries and in the list of accepted
     /// differences.
+    /// `reference`: a program, and the file that llvm-symbolizer reads for it.
     pub(crate) fn run(
         program: &'a str,
         report: &'a Report,
         debugger: &BTreeMap<i32, gdb::Thread>,
         debug_dirs: &'a [PathBuf],
+        reference: Option<(PathBuf, PathBuf)>,
     ) -> Result<Outcome, String> {
         let accepted = Accepted::read(program)?;
         let mut this = Comparison {
@@ -66,7 +72,7 @@ impl<'a> Comparison<'a> {
             debug_dirs,
             accepted,
             symbols: Symbols::default(),
-            llvm: Llvm::default(),
+            llvm: Llvm::with(reference),
             covered: Covered::default(),
             executable: Executable::of(report.process.pid),
             outcome: Outcome::default(),
@@ -99,6 +105,7 @@ impl<'a> Comparison<'a> {
         for index in 0..common {
             let exact = index == 0 || other[index - 1].kind == "sigtramp" || other[index].kind == "sigtramp";
             if other[index].kind != "sigtramp" {
+                self.outcome.count_compared(&mine[index], &other[index]);
                 self.names_and_lines(ours.tid, index, &mine[index], &other[index], exact);
             }
         }
@@ -222,6 +229,14 @@ impl<'a> Comparison<'a> {
 }
 
 impl Outcome {
+    fn count_compared(&mut self, mine: &Group, other: &Group) {
+        self.chains += usize::from(mine.levels.len() > 1 && other.levels.len() > 1);
+        for (a, b) in mine.levels.iter().zip(&other.levels) {
+            self.functions += usize::from(a.function.is_some() && b.function.is_some());
+            self.lines += usize::from(a.line.is_some() && b.line.is_some());
+        }
+    }
+
     fn count(&self, kind: &str) -> usize {
         self.differences.iter().filter(|difference| difference.kind == kind).count()
     }
@@ -230,6 +245,9 @@ impl Outcome {
     pub(crate) fn add(&mut self, other: Outcome) {
         self.threads += other.threads;
         self.frames += other.frames;
+        self.functions += other.functions;
+        self.lines += other.lines;
+        self.chains += other.chains;
         self.llvm_agrees += other.llvm_agrees;
         self.accepted += other.accepted;
         self.guessed += other.guessed;
@@ -241,10 +259,14 @@ impl Outcome {
     /// Prints the summary line; an error if anything differs that is not accepted.
     pub(crate) fn finish(&self, title: &str) -> Result<(), String> {
         record::summary(&format!(
-            "{title}: {} threads, {} frames the same, {} more where gdb ends; different: {} threads, {} pcs, \
-             {} names, {} lines, {} inlines; gdb wrong: {} says llvm-symbolizer, {} without CFI, {} accepted",
+            "{title}: {} threads, {} frames the same ({} functions, {} lines, {} with inlined ones), {} more where \
+             gdb ends; different: {} threads, {} pcs, {} names, {} lines, {} inlines; gdb wrong: \
+             {} says llvm-symbolizer, {} without CFI, {} accepted",
             self.threads,
             self.frames,
+            self.functions,
+            self.lines,
+            self.chains,
             self.beyond,
             self.count("threads"),
             self.count("pcs"),

@@ -1,5 +1,6 @@
 //! Running threaddump and reading its JSON, as any other program would.
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, de::Error};
 
@@ -11,9 +12,18 @@ pub(crate) struct Report {
     pub(crate) schema: String,
     pub(crate) complete: bool,
     pub(crate) process: Process,
+    pub(crate) signal: Option<Signal>,
     pub(crate) modules: Vec<Module>,
     pub(crate) threads: Vec<Thread>,
     pub(crate) problems: Vec<Problem>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Signal {
+    pub(crate) name: String,
+    pub(crate) code_name: Option<String>,
+    pub(crate) address: Option<String>,
+    pub(crate) tid: Option<i32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -31,6 +41,7 @@ pub(crate) struct Module {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Thread {
     pub(crate) tid: i32,
+    #[serde(deserialize_with = "or_empty")]
     pub(crate) name: String,
     pub(crate) state: Option<char>,
     pub(crate) frames: Vec<Frame>,
@@ -77,10 +88,21 @@ pub(crate) struct Ask {
 
 /// Dumps a process.
 pub(crate) fn run(pid: i32, ask: &Ask) -> Result<Dump, String> {
+    run_on(&[pid.to_string().into()], ask)
+}
+
+/// Dumps from a core file.
+pub(crate) fn run_core(core: &Path, ask: &Ask) -> Result<Dump, String> {
+    run_on(&["core".into(), core.into()], ask)
+}
+
+fn run_on(target: &[OsString], ask: &Ask) -> Result<Dump, String> {
     // The variable allows the tests to try another build.
     let program = std::env::var_os("THREADDUMP_UNDER_TEST");
     let mut command = bounded(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_threaddump").into()));
-    command.args(["--format", "json"]);
+    // A command stands before its options.
+    let (name, before) = target.split_last().ok_or("there is nothing to dump")?;
+    command.args(before).args(["--format", "json"]);
     for folder in &ask.debug_dirs {
         command.arg("--debug-dir").arg(folder);
     }
@@ -90,16 +112,21 @@ pub(crate) fn run(pid: i32, ask: &Ask) -> Result<Dump, String> {
     if ask.scan {
         command.arg("--scan");
     }
-    let output = command.arg(pid.to_string()).output().map_err(|error| format!("threaddump: {error}"))?;
+    let output = command.arg(name).output().map_err(|error| format!("threaddump: {error}"))?;
     let messages = String::from_utf8_lossy(&output.stderr).into_owned();
     let report: Report = serde_json::from_slice(&output.stdout).map_err(|error| {
-        format!("threaddump {pid} ended with {} and no valid JSON: {error}\n{messages}", output.status)
+        format!("threaddump {target:?} ended with {} and no valid JSON: {error}\n{messages}", output.status)
     })?;
     if report.schema != "threaddump/1" {
         return Err(format!("unknown schema {:?}", report.schema));
     }
     let status = output.status.code().ok_or_else(|| format!("threaddump was killed: {}", output.status))?;
     Ok(Dump { report, status, messages })
+}
+
+/// Names of threads are not in core files.
+fn or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 fn parse_hex(text: &str) -> Option<u64> {

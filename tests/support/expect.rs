@@ -18,6 +18,12 @@ pub(crate) fn check(target: &Target, dump: &Dump) -> Vec<String> {
             wrong.push(format!("{name} must not be shown\n{}", show(report)));
         }
     }
+    for name in target.values("full-name") {
+        let all = report.threads.iter().flat_map(|thread| &thread.frames);
+        if !all.flat_map(|frame| &frame.function).any(|function| names::normalise(function) == name) {
+            wrong.push(format!("no function is {name}\n{}", show(report)));
+        }
+    }
     if let Some(count) = number(target, "threads")
         && count != report.threads.len()
     {

@@ -1,6 +1,7 @@
 //! gdb's view of a process: a scripted backtrace of all threads.
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde::Deserialize;
@@ -51,6 +52,8 @@ pub(crate) struct Ask {
     pub(crate) debug_dirs: Vec<PathBuf>,
     /// 0 for all.
     pub(crate) max_frames: u32,
+    /// What to read in place of the program.
+    pub(crate) program: Option<PathBuf>,
 }
 
 /// Backtraces of all threads of a process. Frames of tail calls, which gdb infers and which have no
@@ -66,7 +69,23 @@ pub(crate) fn run(pid: i32, ask: &Ask) -> Result<BTreeMap<i32, Thread>, Stop> {
     Ok(threads)
 }
 
+/// Backtraces of all threads in a core file of a process that still lives.
+pub(crate) fn run_core(pid: i32, core: &Path, ask: &Ask) -> Result<BTreeMap<i32, Thread>, Stop> {
+    script(pid, &[format!("/proc/{pid}/exe").into(), core.into()], ask)
+}
+
 fn attach(pid: i32, ask: &Ask) -> Result<BTreeMap<i32, Thread>, Stop> {
+    let mut arguments: Vec<OsString> = Vec::new();
+    if let Some(program) = &ask.program {
+        arguments.push(program.into());
+    } else if deleted(pid) {
+        arguments.push(format!("/proc/{pid}/exe").into());
+    }
+    arguments.extend(["-p".into(), pid.to_string().into()]);
+    script(pid, &arguments, ask)
+}
+
+fn script(pid: i32, arguments: &[OsString], ask: &Ask) -> Result<BTreeMap<i32, Thread>, Stop> {
     let folder = scratch("gdb");
     let out = folder.join(format!("{pid}.jsonl"));
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/support/gdb.py");
@@ -75,10 +94,7 @@ fn attach(pid: i32, ask: &Ask) -> Result<BTreeMap<i32, Thread>, Stop> {
     for setting in settings(ask) {
         command.arg("-iex").arg(setting);
     }
-    if deleted(pid) {
-        command.arg(format!("/proc/{pid}/exe"));
-    }
-    command.arg("-p").arg(pid.to_string()).arg("-x").arg(script);
+    command.args(arguments).arg("-x").arg(script);
     command.env("TD_GDB_OUT", &out).env("TD_GDB_LIMIT", ask.max_frames.to_string());
     let output = command.output().map_err(|error| format!("cannot start gdb: {error}"))?;
     let text = std::fs::read_to_string(&out).unwrap_or_default();
@@ -92,6 +108,7 @@ fn attach(pid: i32, ask: &Ask) -> Result<BTreeMap<i32, Thread>, Stop> {
 fn settings(ask: &Ask) -> Vec<String> {
     let fixed = [
         "set auto-load off",
+        "set exec-file-mismatch off",
         "set debuginfod enabled off",
         "set pagination off",
         "set confirm off",

@@ -5,6 +5,7 @@
 pub(crate) mod accepted;
 pub(crate) mod cfi;
 pub(crate) mod compare;
+pub(crate) mod cores;
 pub(crate) mod dump;
 pub(crate) mod expect;
 pub(crate) mod frames;

@@ -5,10 +5,10 @@
 
 /// The common form of a name.
 pub(crate) fn normalise(name: &str) -> String {
-    let name = strip_crate_hashes(strip_version(name));
+    let name = strip_crate_hashes(&unescape(strip_version(name)));
     let name = mask_operators(&unify_braces(&name));
     let name = remove_balanced(&name, '<', '>');
-    let name = cut_arguments(&name);
+    let name = remove_arguments(&name);
     let name = last_word(&name);
     let name = strip_suffixes(name);
     name.trim_matches(':').to_owned()
@@ -34,6 +34,31 @@ pub(crate) fn last_part(normal: &str) -> &str {
 
 fn strip_version(name: &str) -> &str {
     name.split_once('@').map_or(name, |(name, _)| name)
+}
+
+/// Legacy Rust names as tools that take them for C++ print them.
+fn unescape(name: &str) -> String {
+    const ESCAPES: [(&str, &str); 14] = [
+        ("::_$", "::$"),
+        ("$LT$", "<"),
+        ("$GT$", ">"),
+        ("$LP$", "("),
+        ("$RP$", ")"),
+        ("$RF$", "&"),
+        ("$BP$", "*"),
+        ("$C$", ","),
+        ("$u20$", " "),
+        ("$u5b$", "["),
+        ("$u5d$", "]"),
+        ("$u7b$", "{"),
+        ("$u7d$", "}"),
+        ("..", "::"),
+    ];
+    if !name.contains('$') {
+        return name.to_owned();
+    }
+    let name = name.strip_prefix('_').filter(|rest| rest.starts_with('$')).unwrap_or(name);
+    ESCAPES.iter().fold(name.to_owned(), |name, (escape, text)| name.replace(escape, text))
 }
 
 /// `std[e28293b1aa0f68bd]::sys` is `std::sys` with the number of the crate.
@@ -131,11 +156,10 @@ fn remove_balanced(name: &str, open: char, close: char) -> String {
     out.replace("::::", "::")
 }
 
-fn cut_arguments(name: &str) -> String {
-    match name.find('(') {
-        Some(0) | None => name.to_owned(),
-        Some(at) => name[..at].to_owned(),
-    }
+/// Also those of a function in which a lambda is.
+fn remove_arguments(name: &str) -> String {
+    let name = remove_balanced(name, '(', ')');
+    name.replace(" const::", "::").replace(" const[", "[").trim_end_matches(" const").to_owned()
 }
 
 fn last_word(name: &str) -> &str {
@@ -148,8 +172,9 @@ fn strip_suffixes(name: &str) -> &str {
         Some((front, hash)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => front,
         _ => name,
     };
-    const CLONES: [&str; 8] =
-        [".constprop", ".isra", ".part", ".cold", ".llvm", ".lto_priv", ".localalias", ".clone"];
+    // gdb writes `f[cold]` for a part that was split off.
+    const CLONES: [&str; 9] =
+        [".constprop", ".isra", ".part", ".cold", "[cold]", ".llvm", ".lto_priv", ".localalias", ".clone"];
     let cut = CLONES.iter().filter_map(|clone| name.find(clone)).filter(|&at| at > 0).min();
     cut.map_or(name, |at| &name[..at])
 }
@@ -189,14 +214,28 @@ pub(crate) fn check_rules() {
         ("std::vector<int>::operator[](unsigned long)", "std::vector<int>::operator[]"),
         ("operator delete(void*)", "operator delete"),
         ("stay.constprop.0", "stay"),
+        ("stays.cold", "stays[cold]"),
+        ("f(int)::{lambda(int)#1}::operator()(int) const::{lambda()#2}::operator()() const", "operator()"),
+        ("f(int)::{lambda(int)#1}::operator()(int) const [clone .isra.0]", "f::<lambda(int)>::operator()"),
         ("std[e28293b1aa0f68bd]::sys::backtrace::f::<fn(), ()>", "std::sys::backtrace::f"),
         ("<[u64]>::sort_by::<a::b>", "alloc::slice::{impl#0}::sort_by<u64>"),
+        ("a::main::_$u7b$$u7b$closure$u7d$$u7d$::h98b5912d35812eda", "a::main::{{closure}}"),
+        (
+            "_$LT$F$u20$as$u20$core..ops..FnOnce$LT$$LP$$RP$$GT$$GT$::call",
+            "<F as core::ops::FnOnce<()>>::call",
+        ),
         ("alloc::vec::from_elem::h0123456789abcdef", "alloc::vec::from_elem"),
     ];
     for (a, b) in pairs {
         assert!(same(a, b), "{a} ({}) and {b} ({})", normalise(a), normalise(b));
     }
-    for (a, b) in [("a::b", "a::c"), ("x::b", "a::b"), ("read", "write"), ("{lambda}::f", "g")] {
+    for (a, b) in [
+        ("a::b", "a::c"),
+        ("x::b", "a::b"),
+        ("read", "write"),
+        ("{lambda}::f", "g"),
+        ("f(int)::{lambda()#1}::operator()() const", "f"),
+    ] {
         assert!(!same(a, b), "{a} ({}) and {b} ({})", normalise(a), normalise(b));
     }
 }

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 
-use super::scratch;
+use super::{Stop, scratch};
 
 fn append(file: &str, line: &str) {
     let path = scratch("results").join(file);
@@ -17,6 +17,18 @@ fn append(file: &str, line: &str) {
 pub(crate) fn skip(what: &str, reason: &str) {
     println!("skip {what}: {reason}");
     append("skips.txt", &format!("{what}: {reason}"));
+}
+
+/// Tells a skip from a failure, which is given in words.
+pub(crate) fn outcome(what: &str, result: Result<(), Stop>) -> Result<(), String> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(Stop::Skip(reason)) => {
+            skip(what, &reason);
+            Ok(())
+        }
+        Err(Stop::Fail(text)) => Err(text),
+    }
 }
 
 /// The result of one comparison.

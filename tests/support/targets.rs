@@ -8,6 +8,9 @@ use std::process::Command;
 
 use super::{Stop, has_program, scratch};
 
+/// What 32-bit programs are started with, where the compiler can make them.
+const LIBC_32: &str = "/usr/lib32/crt1.o";
+
 /// One file of `tests/targets`.
 #[derive(Clone)]
 pub(crate) struct Source {
@@ -57,7 +60,7 @@ impl Source {
 
 impl Instruction {
     fn parse(line: &str) -> Option<Instruction> {
-        const KEYS: [&str; 18] = [
+        const KEYS: [&str; 21] = [
             "absent",
             "args",
             "build",
@@ -65,11 +68,14 @@ impl Instruction {
             "debug-dir",
             "end",
             "frames",
+            "full-name",
+            "gdb-reads",
             "how",
             "max-frames",
             "may-fail",
             "needs",
             "no-gdb",
+            "reference",
             "spins",
             "stack",
             "state",
@@ -131,8 +137,22 @@ impl Target {
 
     /// The private folder of debug files, if the target has one.
     pub(crate) fn debug_dir(&self) -> Option<PathBuf> {
+        self.path("debug-dir")
+    }
+
+    /// The same program in a form that llvm-symbolizer can read, if it cannot read this one.
+    pub(crate) fn reference(&self) -> Option<PathBuf> {
+        self.path("reference")
+    }
+
+    /// The same program in a form that gdb can read, if it cannot read this one.
+    pub(crate) fn gdb_reads(&self) -> Option<PathBuf> {
+        self.path("gdb-reads")
+    }
+
+    fn path(&self, key: &str) -> Option<PathBuf> {
         let program = self.program();
-        self.value("debug-dir").map(|value| value.replace("$OUT", &program.to_string_lossy()).into())
+        self.value(key).map(|value| value.replace("$OUT", &program.to_string_lossy()).into())
     }
 
     /// Builds the program unless it is newer than its source and was built by the same command.
@@ -168,6 +188,7 @@ impl Target {
         for tool in words.chain(needs).map(str::trim) {
             let found = match tool.strip_prefix("rust:") {
                 Some(target) => has_rust_target(target),
+                None if tool == "-m32" => Path::new(LIBC_32).exists(),
                 None => has_program(tool),
             };
             if !found {
@@ -190,6 +211,7 @@ fn has_rust_target(name: &str) -> bool {
 
 fn package_of(tool: &str) -> &'static str {
     match tool {
+        "-m32" => " (Debian packages libc6-dev-i386 and lib32gcc-12-dev; not gcc-multilib)",
         "musl-gcc" => " (Debian package musl-tools)",
         "clang" | "clang++" => " (Debian package clang)",
         "ld.lld" => " (Debian package lld)",

@@ -1,6 +1,8 @@
 // Variable stack frames: alloca and variable length arrays, so the CFA is rbp-based even when optimised.
 // build: cc -O2 -g -fomit-frame-pointer $SRC -o $OUT
 // build(clang): clang -O2 -g -fomit-frame-pointer $SRC -o $OUT
+// build(i386): cc -m32 -idirafter /usr/include/x86_64-linux-gnu -O2 -g -fomit-frame-pointer $SRC -o $OUT
+// needs(i386): -m32
 // stack: stay < with_alloca < with_vla < main
 // end: root
 #include <alloca.h>

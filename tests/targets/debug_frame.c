@@ -4,6 +4,8 @@
 // build(zdebug): cc -O2 -g -fno-asynchronous-unwind-tables -fno-unwind-tables -fomit-frame-pointer $SRC -o $OUT.plain && objcopy --compress-debug-sections=zlib-gnu $OUT.plain $OUT
 // build(zstd): cc -O2 -g -fno-asynchronous-unwind-tables -fno-unwind-tables -fomit-frame-pointer $SRC -o $OUT.plain && objcopy --compress-debug-sections=zstd $OUT.plain $OUT
 // build(separate): cc -O2 -g -Wl,--build-id=0xdeadbeef0123456789abcdef00000000deadbeef -fno-asynchronous-unwind-tables -fno-unwind-tables -fomit-frame-pointer $SRC -o $OUT.full && mkdir -p $OUT.dir/.build-id/de && objcopy --only-keep-debug $OUT.full $OUT.dir/.build-id/de/adbeef0123456789abcdef00000000deadbeef.debug && strip -o $OUT $OUT.full
+// build(i386): cc -m32 -idirafter /usr/include/x86_64-linux-gnu -O2 -g -fno-asynchronous-unwind-tables -fno-unwind-tables -fomit-frame-pointer $SRC -o $OUT
+// needs(i386): -m32
 // may-fail(zstd): binutils without zstd
 // debug-dir(separate): $OUT.dir
 // stack: stay < third < second < main

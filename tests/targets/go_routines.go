@@ -1,7 +1,13 @@
 // Go: goroutines parked, one in a system call, one spinning; threads of the runtime asleep in futex.
 // build: go build -o $OUT $SRC
+// build(plain): CGO_ENABLED=0 go build -ldflags=-compressdwarf=false -o $OUT $SRC
+// build(debug): go build -gcflags=all='-N -l' -o $OUT $SRC
+// build(pie): go build -buildmode=pie -o $OUT $SRC
+// build(no-dwarf): go build -ldflags=-w -o $OUT $SRC
+// build(stripped): go build -ldflags='-s -w' -o $OUT $SRC
+// no-gdb(stripped): there is no CFI, and gdb takes addresses of Go's heap for callers
 // spins
-// stack: *usleep* < *sysmon
+// stack(,plain,debug,pie,no-dwarf): *usleep* < *sysmon
 package main
 
 import (

@@ -12,6 +12,8 @@
 // build(line-tables): clang -O2 -gline-tables-only $SRC -o $OUT
 // build(lto): cc -O2 -g -flto $SRC -o $OUT
 // build(g1): cc -O2 -g1 $SRC -o $OUT
+// build(i386): cc -m32 -idirafter /usr/include/x86_64-linux-gnu -O2 -g $SRC -o $OUT
+// needs(i386): -m32
 // stack(dwarf2-strict): stay < real < main
 // stack: stay < inlined_twice < inlined_once < real < main
 // end: root

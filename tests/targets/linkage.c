@@ -11,7 +11,12 @@
 // build(gnu-hash): cc -O2 -g -pthread -Wl,--hash-style=gnu -Wl,-z,separate-code -Wl,-z,relro,-z,now $SRC -o $OUT
 // build(one-segment): cc -O2 -g -pthread -static -Wl,-z,noseparate-code $SRC -o $OUT
 // build(stripped): cc -O2 -pthread -s $SRC -o $OUT
+// build(i386): cc -m32 -idirafter /usr/include/x86_64-linux-gnu -O2 -g -pthread $SRC -o $OUT
+// build(i386-static): cc -m32 -idirafter /usr/include/x86_64-linux-gnu -O2 -g -pthread -static $SRC -o $OUT
+// needs(i386, i386-static): -m32
 // stack(): stay < deeper < worker
+// stack(i386): stay < deeper < worker
+// stack(i386-static): stay < deeper < worker
 // stack(no-pie): stay < deeper < worker
 // stack(static): stay < deeper < worker
 // stack(static-pie): stay < deeper < worker
@@ -29,7 +34,11 @@ static pthread_barrier_t started;
 // Not through the C library: musl's has no call frame information.
 static inline __attribute__((always_inline)) void system_call_pause(void) {
     long result = SYS_pause;
+#ifdef __i386__
+    __asm__ volatile("int $0x80" : "+a"(result) : : "memory");
+#else
     __asm__ volatile("syscall" : "+a"(result) : : "rcx", "r11", "memory");
+#endif
 }
 
 static __attribute__((noinline)) void stay(void) {

@@ -1,5 +1,7 @@
 // Forty threads asleep in the same place, the main thread in another.
 // build: cc -O2 -g -pthread $SRC -o $OUT
+// build(i386): cc -m32 -idirafter /usr/include/x86_64-linux-gnu -O2 -g -pthread $SRC -o $OUT
+// needs(i386): -m32
 // stack: sleep_here < middle < worker
 // threads: 41
 // end: root

@@ -2,6 +2,8 @@
 // function, so a lookup that does not step back names the wrong one.
 // build: cc -O2 -g $SRC -o $OUT
 // build(no-symbols-sizes): cc -O2 -g0 $SRC -o $OUT
+// build(i386): cc -m32 -idirafter /usr/include/x86_64-linux-gnu -O2 -g $SRC -o $OUT
+// needs(i386): -m32
 // stack: wait_forever < ends_with_call < main
 // end: root
 #include <stdio.h>

@@ -1,5 +1,7 @@
 // A call through a null pointer: pc 0 interrupted by SIGSEGV, the return address on top of the stack.
 // build: cc -O2 -g $SRC -o $OUT
+// build(i386): cc -m32 -idirafter /usr/include/x86_64-linux-gnu -O2 -g $SRC -o $OUT
+// needs(i386): -m32
 // stack: stay < handler < calls_null < main
 // end: root
 #include <signal.h>

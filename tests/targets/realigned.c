@@ -3,6 +3,8 @@
 // build: cc -O2 -g -mavx $SRC -o $OUT
 // build(O0): cc -O0 -g -mavx $SRC -o $OUT
 // build(clang): clang -O2 -g -mavx $SRC -o $OUT
+// build(i386): cc -m32 -idirafter /usr/include/x86_64-linux-gnu -O2 -g -mavx $SRC -o $OUT
+// needs(i386): -m32
 // stack: stay < realigned < realigned_with_alloca < entry < main
 // end: root
 #include <alloca.h>

@@ -5,11 +5,26 @@
 // build(abort): rustc --edition 2021 -O -g -C panic=abort -C force-unwind-tables=no $SRC -o $OUT
 // build(stripped): rustc --edition 2021 -O -C strip=symbols $SRC -o $OUT
 // build(musl): rustc --edition 2021 -O -g --target x86_64-unknown-linux-musl $SRC -o $OUT
+// build(O3): rustc --edition 2021 -C opt-level=3 -g $SRC -o $OUT
+// build(debug-v0): rustc --edition 2021 -g -C symbol-mangling-version=v0 $SRC -o $OUT
+// build(fat-lto): rustc --edition 2021 -O -g -C lto=fat $SRC -o $OUT
+// build(thin-lto): rustc --edition 2021 -O -g -C lto=thin $SRC -o $OUT
+// build(dwarf5): rustc --edition 2021 -O -g -C dwarf-version=5 $SRC -o $OUT
+// build(dwarf5-lto): rustc --edition 2021 -O -g -C dwarf-version=5 -C lto=fat $SRC -o $OUT
+// build(limited): rustc --edition 2021 -O -C debuginfo=1 $SRC -o $OUT
+// build(line-tables): rustc --edition 2021 -O -C debuginfo=line-tables-only $SRC -o $OUT
+// build(zlib): rustc --edition 2021 -O -g -C link-arg=-Wl,--compress-debug-sections=zlib $SRC -o $OUT
+// build(separate): rustc --edition 2021 -O -g -C link-arg=-Wl,--build-id=sha1 $SRC -o $OUT.full && rm -rf $OUT.dir && id=$(readelf -n $OUT.full | sed -n 's/.*Build ID: //p') && mkdir -p $OUT.dir/.build-id/${id%${id#??}} && objcopy --only-keep-debug $OUT.full $OUT.dir/.build-id/${id%${id#??}}/${id#??}.debug && strip -o $OUT $OUT.full
+// build(packed): rustc --edition 2021 -O -g -C split-debuginfo=packed $SRC -o $OUT
+// build(unpacked): rustc --edition 2021 -O -g -C split-debuginfo=unpacked $SRC -o $OUT
+// debug-dir(separate): $OUT.dir
 // needs(musl): rust:x86_64-unknown-linux-musl
 // stack(legacy): stay < describe < generic < main
 // stack(v0): stay < describe < generic < main
 // stack(debug): stay < describe < generic < main
 // stack(abort): stay < describe < generic < main
+// stack(O3,debug-v0,dwarf5,dwarf5-lto,limited,zlib,separate,packed,unpacked): stay < describe < generic < main
+// stack(fat-lto,thin-lto,line-tables): stay < describe < main
 // threads: 3
 use std::io::Write;
 use std::sync::{Arc, Barrier, Mutex};

@@ -2,6 +2,8 @@
 // third one (on the alternate stack as well).
 // build: cc -O1 -g -fno-omit-frame-pointer $SRC -o $OUT
 // build(fomit): cc -O2 -g $SRC -o $OUT
+// build(i386): cc -m32 -idirafter /usr/include/x86_64-linux-gnu -O2 -g $SRC -o $OUT
+// needs(i386): -m32
 // stack: third < *raise < second < *raise < first < *raise < work < main
 // end: root
 #define _GNU_SOURCE

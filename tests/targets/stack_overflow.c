@@ -1,6 +1,9 @@
 // A stack that ran into its guard page: the handler on the alternate stack stays; thousands of frames lie
 // below it on the overflowed stack of a thread with a small one.
 // build: cc -O1 -g -pthread -fno-optimize-sibling-calls $SRC -o $OUT
+// build(i386): cc -m32 -idirafter /usr/include/x86_64-linux-gnu -O1 -g -pthread -fno-optimize-sibling-calls $SRC -o $OUT
+// needs(i386): -m32
+// stack(i386): stay < handler < recurse < recurse
 // stack: stay < handler < recurse < recurse < start_thread
 // end: root
 // max-frames: 0

@@ -1,5 +1,7 @@
 // A program stopped by SIGSTOP: dumped, and still stopped afterwards.
 // build: cc -O2 -g $SRC -o $OUT
+// build(i386): cc -m32 -idirafter /usr/include/x86_64-linux-gnu -O2 -g $SRC -o $OUT
+// needs(i386): -m32
 // stack: stay < main
 // state: T
 #include <signal.h>

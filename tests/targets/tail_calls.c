@@ -1,6 +1,8 @@
 // Tail calls leave no frame: `by_tail_call` must not be shown, whatever gdb makes of the call site records.
 // build: cc -O2 -g $SRC -o $OUT
 // build(clang): clang -O2 -g $SRC -o $OUT
+// build(i386): cc -m32 -idirafter /usr/include/x86_64-linux-gnu -O2 -g $SRC -o $OUT
+// needs(i386): -m32
 // stack: stay < target < caller < main
 // absent: by_tail_call
 // end: root

@@ -1,6 +1,8 @@
 // Calls to wild addresses: mapped but not executable, not mapped, not canonical; and a jump there, where the
 // return address is that of the jumping function's caller. First argument: which.
 // build: cc -O2 -g $SRC -o $OUT
+// build(i386): cc -m32 -idirafter /usr/include/x86_64-linux-gnu -O2 -g $SRC -o $OUT
+// needs(i386): -m32
 // args: data
 // args: unmapped
 // args: jump

@@ -1,14 +1,15 @@
 //! What code bytes mean: calls before a return address, and the signal trampoline.
-use crate::{CallBefore, EntryState};
+use crate::{CallBefore, EntryState, Trampoline};
 
 /// `mov $15,%rax; syscall` (rt_sigreturn): glibc, musl and Go. Go and older C libraries may load
 /// `%eax` instead.
 const TRAMPOLINES: [&[u8]; 2] =
     [&[0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05], &[0xb8, 15, 0, 0, 0, 0x0f, 0x05]];
 
-/// Whether the code is the signal trampoline.
-pub fn is_signal_trampoline(code: &[u8]) -> bool {
-    TRAMPOLINES.iter().any(|bytes| code.starts_with(bytes))
+/// At the trampoline the stack pointer is at the saved context.
+pub(super) fn trampoline(code: &[u8]) -> Option<Trampoline> {
+    let known = TRAMPOLINES.iter().any(|bytes| code.starts_with(bytes));
+    known.then_some(Trampoline { context: 0, plain: false })
 }
 
 /// Length of the ModRM byte with its SIB and displacement; `None` if `modrm` does not encode a
@@ -33,7 +34,7 @@ fn indirect_call_length(code: &[u8]) -> Option<usize> {
 
 /// The call instruction that ends at the end of `before`: `e8 rel32`, or `ff /2` with any
 /// addressing form, prefixes not counted.
-pub fn call_before(before: &[u8]) -> CallBefore {
+pub(crate) fn call_before(before: &[u8]) -> CallBefore {
     if let Some([0xe8, d0, d1, d2, d3]) = before.last_chunk::<5>() {
         return CallBefore::Direct(i64::from(i32::from_le_bytes([*d0, *d1, *d2, *d3])));
     }
@@ -47,7 +48,7 @@ pub fn call_before(before: &[u8]) -> CallBefore {
 }
 
 /// `push %rbp`, `mov %rsp,%rbp` (two encodings), `ret`, and the forms the latter comes in.
-pub fn entry_state(before: &[u8], at: &[u8]) -> EntryState {
+pub(super) fn entry_state(before: &[u8], at: &[u8]) -> EntryState {
     const MOV_FP: [[u8; 3]; 2] = [[0x48, 0x89, 0xe5], [0x48, 0x8b, 0xec]];
     const ENDBR: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
     let after_endbr = at.strip_prefix(&ENDBR).unwrap_or(at);
@@ -68,7 +69,7 @@ pub fn entry_state(before: &[u8], at: &[u8]) -> EntryState {
 /// Whether code may change the stack pointer: conservative, as it looks at bytes, not at
 /// instructions. One-byte forms: `push` and `pop` of registers (50 to 5f), of constants (68, 6a), of
 /// memory (8f), of flags (9c, 9d), `xchg` with rax (94), `enter` and `leave` (c8, c9).
-pub fn may_move_sp(code: &[u8]) -> bool {
+pub(crate) fn may_move_sp(code: &[u8]) -> bool {
     let single =
         |byte: &u8| matches!(byte, 0x50..=0x5f | 0x68 | 0x6a | 0x8f | 0x94 | 0x9c | 0x9d | 0xc8 | 0xc9);
     code.iter().any(single) || code.windows(2).any(|pair| moves_to_sp(pair[0], pair[1]))

@@ -1,9 +1,6 @@
 //! The register table, in dumpregs order.
+use crate::facts::reg;
 use crate::{RegisterId, RegisterInfo};
-
-const fn reg(name: &'static str, dwarf: Option<u16>, width: u8, callee_saved: bool) -> RegisterInfo {
-    RegisterInfo { name, dwarf, width, callee_saved }
-}
 
 /// Go's dumpregs order, then what the kernel gives besides.
 pub static REGISTERS: [RegisterInfo; 24] = [
@@ -47,15 +44,3 @@ pub(super) const R8: RegisterId = RegisterId::new(8);
 pub(super) const R9: RegisterId = RegisterId::new(9);
 pub(super) const R10: RegisterId = RegisterId::new(10);
 pub(super) const ORIG_RAX: RegisterId = RegisterId::new(23);
-
-/// Index by DWARF number 0 to 16, for the lookups of every unwind step.
-const BY_DWARF: [u8; 17] = [0, 3, 2, 1, 5, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
-
-/// The register with this DWARF number.
-pub fn from_dwarf(number: u16) -> Option<RegisterId> {
-    if let Some(&index) = BY_DWARF.get(usize::from(number)) {
-        return Some(RegisterId::new(index));
-    }
-    let index = REGISTERS.iter().position(|info| info.dwarf == Some(number))?;
-    Some(RegisterId::new(index as u8))
-}

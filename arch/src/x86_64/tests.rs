@@ -1,25 +1,16 @@
-use super::table::{ORIG_RAX, RAX};
-use super::*;
-use crate::{Arch, CallBefore, EntryState, MAX_REGISTERS, Registers};
+use super::code::{call_before, entry_state, may_move_sp};
+use super::table::{ORIG_RAX, RAX, RSP};
+use crate::{Arch, CallBefore, EntryState, Registers, SignalFrame};
 
-#[test]
-fn every_dwarf_number_leads_back_to_its_register() {
-    let arch = Arch::X86_64;
-    assert!(arch.registers().len() <= MAX_REGISTERS);
-    for (id, info) in arch.iter() {
-        if let Some(number) = info.dwarf {
-            assert_eq!(arch.from_dwarf(number), Some(id), "{}", info.name);
-        }
-    }
-    assert_eq!(arch.from_dwarf(17), None, "xmm0 is not recorded");
+const ARCH: Arch = Arch::X86_64;
+const UCONTEXT_SIZE: usize = ARCH.signal_context_size();
+
+fn find_signal_frames(stack: &[u8], base: u64) -> impl Iterator<Item = SignalFrame> {
+    ARCH.find_signal_frames(stack, base)
 }
 
-#[test]
-fn names_of_pc_sp_and_fp_are_right() {
-    let arch = Arch::X86_64;
-    assert_eq!(arch.info(arch.pc()).name, "rip");
-    assert_eq!(arch.info(arch.sp()).name, "rsp");
-    assert_eq!(arch.info(arch.fp()).name, "rbp");
+fn is_signal_trampoline(code: &[u8]) -> bool {
+    ARCH.is_signal_trampoline(code)
 }
 
 #[test]
@@ -32,12 +23,12 @@ fn the_register_set_is_read_in_the_order_of_the_kernel() {
     for (place, piece) in bytes.chunks_exact_mut(8).enumerate() {
         piece.copy_from_slice(&(0x1000 + place as u64).to_le_bytes());
     }
-    let registers = registers_from_prstatus(&bytes).expect("216 bytes are this architecture's");
+    let registers = ARCH.registers_from_prstatus(&bytes).expect("216 bytes are this architecture's");
     for (_, info, value) in registers.iter() {
         let place = order.iter().position(|name| *name == info.name).expect("a kernel register");
         assert_eq!(value, 0x1000 + place as u64, "{}", info.name);
     }
-    assert!(registers_from_prstatus(&bytes[..68]).is_none(), "68 bytes are an i386 register set");
+    assert!(ARCH.registers_from_prstatus(&bytes[..68]).is_none(), "68 bytes are an i386 register set");
 }
 
 #[test]
@@ -50,7 +41,7 @@ fn the_saved_context_is_read_in_the_order_of_the_kernel() {
     for (place, piece) in bytes[40..].chunks_exact_mut(8).take(order.len()).enumerate() {
         piece.copy_from_slice(&(0x2000 + place as u64).to_le_bytes());
     }
-    let registers = registers_from_ucontext(&bytes).expect("long enough");
+    let registers = ARCH.registers_from_signal_context(&bytes).expect("long enough");
     assert_eq!(registers.iter().count(), order.len());
     for (_, info, value) in registers.iter() {
         let place = order.iter().position(|name| *name == info.name).expect("a saved register");
@@ -102,19 +93,19 @@ fn a_system_call_is_told_from_user_code() {
     put(15, 202);
     put(14, 7);
     put(10, -512_i64 as u64);
-    let inside = registers_from_prstatus(&bytes).expect("right length");
-    assert_eq!(system_call(&inside), Some((202, [7, 0, 0, 0, 0, 0])));
+    let inside = ARCH.registers_from_prstatus(&bytes).expect("right length");
+    assert_eq!(ARCH.system_call(&inside), Some((202, [7, 0, 0, 0, 0, 0])));
     bytes[10 * 8..][..8].copy_from_slice(&0_u64.to_le_bytes());
-    let ended = registers_from_prstatus(&bytes).expect("right length");
-    assert_eq!(system_call(&ended), None, "rax is the result");
+    let ended = ARCH.registers_from_prstatus(&bytes).expect("right length");
+    assert_eq!(ARCH.system_call(&ended), None, "rax is the result");
     bytes[15 * 8..][..8].copy_from_slice(&u64::MAX.to_le_bytes());
-    let outside = registers_from_prstatus(&bytes).expect("right length");
-    assert_eq!(system_call(&outside), None);
+    let outside = ARCH.registers_from_prstatus(&bytes).expect("right length");
+    assert_eq!(ARCH.system_call(&outside), None);
 }
 
 #[test]
 fn a_blocked_thread_has_the_registers_of_its_call_and_no_others() {
-    let call = registers_of_blocked(Some((202, [1, 2, 3, 4, 5, 6])), 0x7000, 0x1000);
+    let call = ARCH.registers_of_blocked(Some((202, [1, 2, 3, 4, 5, 6])), 0x7000, 0x1000);
     let expected = [
         ("rdx", 3),
         ("rdi", 1),
@@ -127,17 +118,17 @@ fn a_blocked_thread_has_the_registers_of_its_call_and_no_others() {
         ("orig_rax", 202),
     ];
     assert!(call.iter().map(|(_, info, value)| (info.name, value)).eq(expected));
-    assert_eq!(registers_of_blocked(None, 0x7000, 0x1000).iter().count(), 2);
+    assert_eq!(ARCH.registers_of_blocked(None, 0x7000, 0x1000).iter().count(), 2);
 }
 
 #[test]
 fn a_thread_that_has_not_run_yet_is_told_from_its_maker() {
     let mut registers = Registers::new(Arch::X86_64);
-    assert!(!is_new_thread(&registers));
+    assert!(!ARCH.is_new_thread(&registers));
     for (number, result, new) in [(435, 0, true), (56, 0, true), (435, 4242, false), (57, 0, false)] {
         registers.set(ORIG_RAX, number);
         registers.set(RAX, result);
-        assert_eq!(is_new_thread(&registers), new, "system call {number} gave {result}");
+        assert_eq!(ARCH.is_new_thread(&registers), new, "system call {number} gave {result}");
     }
 }
 

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use gimli::{EndianSlice, Error, LittleEndian, Reader, ReaderOffsetId, Result};
+use gimli::{EndianSlice, Error, Reader, ReaderOffsetId, Result, RunTimeEndian};
 
 /// Stack a lookup may use, in bytes. A level of inlining takes about half a kilobyte in a release
 /// build and three in a debug build; threads of Rust programs have 2 MiB.
@@ -39,11 +39,11 @@ fn stack_address() -> usize {
 
 /// Bytes of a DWARF section. Can be read only inside [`with_budget`].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Guarded<'s>(EndianSlice<'s, LittleEndian>);
+pub(super) struct Guarded<'s>(EndianSlice<'s, RunTimeEndian>);
 
 impl<'s> Guarded<'s> {
-    pub(super) fn new(bytes: &'s [u8]) -> Guarded<'s> {
-        Guarded(EndianSlice::new(bytes, LittleEndian))
+    pub(super) fn new(bytes: &'s [u8], order: RunTimeEndian) -> Guarded<'s> {
+        Guarded(EndianSlice::new(bytes, order))
     }
 
     #[inline]
@@ -76,12 +76,12 @@ impl<'s> Guarded<'s> {
 }
 
 impl Reader for Guarded<'_> {
-    type Endian = LittleEndian;
+    type Endian = RunTimeEndian;
     type Offset = usize;
 
     #[inline]
-    fn endian(&self) -> LittleEndian {
-        LittleEndian
+    fn endian(&self) -> RunTimeEndian {
+        self.0.endian()
     }
 
     #[inline]
@@ -126,7 +126,7 @@ impl Reader for Guarded<'_> {
         self.spend()?;
         // One read must not walk through gigabytes in search of the end of a name.
         let window = &self.0.slice()[..self.0.len().min(MAX_TEXT)];
-        let found = EndianSlice::new(window, LittleEndian).find(byte);
+        let found = EndianSlice::new(window, self.0.endian()).find(byte);
         self.spend_text(found.unwrap_or(window.len()))?;
         found.ok_or_else(|| Error::UnexpectedEof(self.offset_id()))
     }
@@ -203,7 +203,7 @@ mod tests {
     fn reading_ends_with_the_budget() {
         let bytes = [1_u8; 16];
         let (read, left) = with_budget(4, || {
-            let mut reader = Guarded::new(&bytes);
+            let mut reader = Guarded::new(&bytes, RunTimeEndian::Little);
             std::iter::from_fn(|| reader.read_u8().ok()).count()
         });
         assert_eq!((read, left), (4, 0));
@@ -221,7 +221,7 @@ mod tests {
             }
         }
         let bytes = [1_u8; 16];
-        let (depth, left) = with_budget(u64::MAX, || descend(Guarded::new(&bytes), 0));
+        let (depth, left) = with_budget(u64::MAX, || descend(Guarded::new(&bytes, RunTimeEndian::Little), 0));
         assert!(depth > 1000, "{depth}");
         assert_eq!(left, 0);
     }

@@ -2,7 +2,10 @@
 //!
 //! C++ compilers leave linkage names out for functions of one file, rustc where only line tables
 //! were asked for. What remains is `run` or `{closure#0}`, which says little.
-use gimli::{AttributeValue, DwLang, DwTag, Reader, UnitOffset, UnitRef};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use gimli::{AttributeValue, DebugInfoOffset, DwLang, DwTag, Dwarf, Reader, UnitOffset, UnitRef};
 
 use super::guarded::Guarded;
 
@@ -11,9 +14,20 @@ const MAX_DEPTH: usize = 64;
 /// References from an inlined call to the declaration of its function.
 const MAX_HOPS: usize = 8;
 
+/// The scopes of units in which names needed them.
+#[derive(Debug, Default)]
+pub(super) struct UnitScopes<'s> {
+    known: HashMap<Key, Scopes<'s>>,
+    /// Offsets of all units: of the file, and of the one it shares with others.
+    starts: [Option<Vec<usize>>; 2],
+}
+
+/// A unit: id, where it is in another file; whether it is in the shared file; offset.
+type Key = (Option<u64>, bool, usize);
+
 /// All namespaces and types of one unit, in file order.
 #[derive(Debug)]
-pub(super) struct Scopes<'s>(Vec<Scope<'s>>);
+struct Scopes<'s>(Vec<Scope<'s>>);
 
 #[derive(Debug)]
 struct Scope<'s> {
@@ -41,9 +55,74 @@ pub(super) fn has_scopes(language: Option<DwLang>) -> bool {
     )
 }
 
+impl<'s> UnitScopes<'s> {
+    /// The name of the function at `die` with its scopes.
+    pub(super) fn qualify(
+        &mut self,
+        unit: UnitRef<'_, Guarded<'s>>,
+        die: UnitOffset<usize>,
+        name: &str,
+    ) -> gimli::Result<String> {
+        self.qualify_from(unit, false, die, name, MAX_HOPS)
+    }
+
+    fn qualify_from(
+        &mut self,
+        unit: UnitRef<'_, Guarded<'s>>,
+        shared: bool,
+        die: UnitOffset<usize>,
+        name: &str,
+        hops: usize,
+    ) -> gimli::Result<String> {
+        let (dwarf, shared, place) = match declaration(unit, die)? {
+            Place::Here(declaration) => {
+                let key = (unit.dwo_id.map(|id| id.0), shared, unit.header.offset().0);
+                return self.of(key, unit)?.qualify(declaration, name);
+            }
+            Place::Elsewhere(place) => (unit.dwarf, shared, place),
+            Place::Shared(place) => {
+                (unit.dwarf.sup().ok_or(gimli::Error::OffsetOutOfBounds(0))?, true, place)
+            }
+        };
+        let hops = hops.checked_sub(1).ok_or(gimli::Error::TooManyIterations)?;
+        let header = dwarf.unit_header(DebugInfoOffset(self.start_before(dwarf, shared, place)?))?;
+        let die = place.to_unit_offset(&header).ok_or(gimli::Error::OffsetOutOfBounds(place.0 as u64))?;
+        let other = dwarf.unit(header)?;
+        self.qualify_from(other.unit_ref(dwarf), shared, die, name, hops)
+    }
+
+    fn of(&mut self, key: Key, unit: UnitRef<'_, Guarded<'s>>) -> gimli::Result<&Scopes<'s>> {
+        Ok(match self.known.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Scopes::read(unit)?),
+        })
+    }
+
+    /// Offset of the last unit that begins before `place`.
+    fn start_before(
+        &mut self,
+        dwarf: &Dwarf<Guarded<'s>>,
+        shared: bool,
+        place: DebugInfoOffset<usize>,
+    ) -> gimli::Result<usize> {
+        let slot = &mut self.starts[usize::from(shared)];
+        if slot.is_none() {
+            let mut starts = Vec::new();
+            let mut units = dwarf.units();
+            while let Some(unit) = units.next()? {
+                starts.extend(unit.debug_info_offset().map(|offset| offset.0));
+            }
+            *slot = Some(starts);
+        }
+        let starts = slot.as_deref().unwrap_or(&[]);
+        let after = starts.partition_point(|&start| start < place.0);
+        starts[..after].last().copied().ok_or(gimli::Error::OffsetOutOfBounds(place.0 as u64))
+    }
+}
+
 impl<'s> Scopes<'s> {
     /// Reads all entries of a unit once.
-    pub(super) fn read(unit: UnitRef<'_, Guarded<'s>>) -> gimli::Result<Scopes<'s>> {
+    fn read(unit: UnitRef<'_, Guarded<'s>>) -> gimli::Result<Scopes<'s>> {
         let mut scopes: Vec<Scope<'s>> = Vec::new();
         let mut open: Vec<(isize, usize)> = Vec::new();
         let mut entries = unit.entries_raw(None)?;
@@ -74,14 +153,8 @@ impl<'s> Scopes<'s> {
         Ok(Scopes(scopes))
     }
 
-    /// The name of the function at `die` with its scopes.
-    pub(super) fn qualify(
-        &self,
-        unit: UnitRef<'_, Guarded<'s>>,
-        die: UnitOffset<usize>,
-        name: &str,
-    ) -> gimli::Result<String> {
-        let declaration = declaration(unit, die)?;
+    /// The name of the function that is declared at an offset, with its scopes.
+    fn qualify(&self, declaration: UnitOffset<usize>, name: &str) -> gimli::Result<String> {
         let before = self.0.partition_point(|scope| scope.start < declaration.0);
         let mut at = before.checked_sub(1);
         let mut names = vec![name.to_owned()];
@@ -117,16 +190,27 @@ fn is_scope(tag: DwTag) -> bool {
     )
 }
 
-/// Where the function at `die` is declared, if that is in the same unit.
-fn declaration(unit: UnitRef<'_, Guarded<'_>>, die: UnitOffset<usize>) -> gimli::Result<UnitOffset<usize>> {
+/// Where a function is declared.
+enum Place {
+    Here(UnitOffset<usize>),
+    /// In another unit of the same file.
+    Elsewhere(DebugInfoOffset<usize>),
+    /// In the file that several share (dwz).
+    Shared(DebugInfoOffset<usize>),
+}
+
+/// Follows references from `die` to the declaration, as long as they stay in the unit.
+fn declaration(unit: UnitRef<'_, Guarded<'_>>, die: UnitOffset<usize>) -> gimli::Result<Place> {
     let mut at = die;
     for _ in 0..MAX_HOPS {
         let entry = unit.entry(at)?;
         let origin = entry.attr_value(gimli::DW_AT_abstract_origin);
         match origin.or_else(|| entry.attr_value(gimli::DW_AT_specification)) {
             Some(AttributeValue::UnitRef(next)) => at = next,
+            Some(AttributeValue::DebugInfoRef(place)) => return Ok(Place::Elsewhere(place)),
+            Some(AttributeValue::DebugInfoRefSup(place)) => return Ok(Place::Shared(place)),
             _ => break,
         }
     }
-    Ok(at)
+    Ok(Place::Here(at))
 }

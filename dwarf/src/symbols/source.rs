@@ -4,10 +4,12 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use gimli::{AbbreviationsCacheStrategy, DebugInfoOffset, Dwarf, SectionId};
+use gimli::{AbbreviationsCacheStrategy, Dwarf, EndianSlice, Reader, RunTimeEndian, Section, SectionId};
 
 use super::guarded::{Guarded, with_budget};
+use super::index::Ranges;
 use super::split::SplitFiles;
+use super::supply::{Ready, Sections, Supply};
 use super::units::Units;
 
 /// Reads one lookup may make: each DIE attribute and each line row is one, so this is far above
@@ -21,36 +23,30 @@ const READS_PER_FILE: u64 = 1 << 30;
 const FEW_READS: u64 = 1 << 21;
 const READS_PER_BYTE: u64 = 2;
 
-/// Contents by section name.
-type Sections<'s> = HashMap<&'static str, &'s [u8]>;
-
 /// The DWARF of one ELF object.
 ///
 /// Where `.debug_aranges` names the unit of an address, only that unit is read. Otherwise every
 /// unit's header and first entry is, and functions and lines of the units that were asked for.
+/// Addresses that are announced ([`DebugInfo::jobs`]) are looked up unit by unit, on any thread.
 pub struct DebugInfo<'s> {
-    sections: Sections<'s>,
+    pub(super) order: RunTimeEndian,
+    pub(super) sections: Sections<'s>,
     /// Those of the file that several debug files share.
     shared: Option<Sections<'s>>,
-    ranges: Ranges,
+    pub(super) ranges: Ranges,
+    /// Whether `ranges` has every unit; known once something needed it.
+    pub(super) complete: Option<bool>,
+    /// What was looked up beforehand.
+    pub(super) answers: HashMap<u64, Function>,
     /// Single units by offset; `None` for one that refers to others.
     single: HashMap<usize, Option<Units<'s>>>,
     /// All units, once they were needed.
     all: Option<Result<Units<'s>, DebugInfoError>>,
     /// Units that are in other files.
     pub(super) split: SplitFiles<'s>,
-    reads_left: u64,
+    pub(super) reads_left: u64,
     /// Reads that were allowed in all.
     allowed: u64,
-}
-
-/// What `.debug_aranges` says.
-#[derive(Debug, Default)]
-struct Ranges {
-    /// First address, address after the last, offset of the unit; by ascending first address.
-    ranges: Vec<(u64, u64, usize)>,
-    /// Whether every unit is in it, so that what it does not know has no unit.
-    complete: bool,
 }
 
 /// One function at an address: the function itself or one inlined into it.
@@ -113,7 +109,7 @@ impl<'s> DebugInfo<'s> {
     ///
     /// [`DebugInfoError`] if not even the list of units can be read.
     pub fn new(section: impl FnMut(&'static str) -> &'s [u8]) -> Result<DebugInfo<'s>, DebugInfoError> {
-        DebugInfo::open(load(section), None)
+        DebugInfo::open(Box::new(Ready::load(section)), None).read_units()
     }
 
     /// The same for DWARF that refers to a file it shares with others (dwz), whose sections
@@ -126,35 +122,49 @@ impl<'s> DebugInfo<'s> {
         section: impl FnMut(&'static str) -> &'s [u8],
         shared: impl FnMut(&'static str) -> &'s [u8],
     ) -> Result<DebugInfo<'s>, DebugInfoError> {
-        DebugInfo::open(load(section), Some(load(shared)))
+        let (main, shared) = (Ready::load(section), Ready::load(shared));
+        DebugInfo::open(Box::new(main), Some(Box::new(shared))).read_units()
     }
 
-    fn open(sections: Sections<'s>, shared: Option<Sections<'s>>) -> Result<DebugInfo<'s>, DebugInfoError> {
+    /// The same in another byte order than little-endian. To be said before anything is looked up.
+    #[must_use]
+    pub fn in_order(self, order: RunTimeEndian) -> DebugInfo<'s> {
+        DebugInfo { order, ..self }
+    }
+
+    /// Opens DWARF whose sections are had one by one, when they are needed; with those of the file that it
+    /// shares with others.
+    pub fn open(supply: Box<dyn Supply<'s> + 's>, shared: Option<Box<dyn Supply<'s> + 's>>) -> DebugInfo<'s> {
         let mut info = DebugInfo {
-            sections,
-            shared,
+            order: RunTimeEndian::Little,
+            sections: Sections::new(supply),
+            shared: shared.map(Sections::new),
             ranges: Ranges::default(),
+            complete: None,
+            answers: HashMap::new(),
             single: HashMap::new(),
             all: None,
             split: SplitFiles::default(),
             reads_left: FEW_READS,
             allowed: FEW_READS,
         };
-        let size: usize = info
-            .sections
-            .values()
-            .chain(info.shared.iter().flat_map(HashMap::values))
-            .map(|bytes| bytes.len())
-            .fold(0, usize::saturating_add);
-        info.allow(size);
-        let dwarf = info.dwarf(info.section(SectionId::DebugInfo));
+        let shared = info.shared.as_ref().map_or(0, Sections::size);
+        let size = info.sections.size().saturating_add(shared);
+        info.allow(usize::try_from(size).unwrap_or(usize::MAX));
         // Damaged ranges are as good as none.
-        let ranges = limited(info.budget()?, || Ranges::read(&dwarf));
+        let ranges = limited(info.reads_left.min(READS_PER_LOOKUP), || {
+            let aranges = Guarded::new(info.section(SectionId::DebugAranges), info.order);
+            Ranges::read(&aranges.into())
+        });
         info.ranges = ranges.map(|(ranges, _)| ranges).unwrap_or_default();
-        if !info.ranges.complete {
-            info.all()?;
+        info
+    }
+
+    fn read_units(mut self) -> Result<DebugInfo<'s>, DebugInfoError> {
+        if !self.is_complete() {
+            self.all()?;
         }
-        Ok(info)
+        Ok(self)
     }
 
     /// The functions and lines at a file address. Empty if nothing is known about it.
@@ -168,8 +178,11 @@ impl<'s> DebugInfo<'s> {
             // addr2line looks for what ends behind it.
             return Ok(Function::default());
         }
+        if let Some(known) = self.answers.get(&address) {
+            return Ok(known.clone());
+        }
         let Some(offset) = self.ranges.unit_at(address) else {
-            return if self.ranges.complete { Ok(Function::default()) } else { self.in_all(address) };
+            return if self.is_complete() { Ok(Function::default()) } else { self.in_all(address) };
         };
         match self.in_unit(offset, address)?.filter(|found| !found.frames.is_empty()) {
             Some(found) => Ok(found),
@@ -177,6 +190,42 @@ impl<'s> DebugInfo<'s> {
             // It needs other units, or is not the one after all.
             None => self.in_all(address),
         }
+    }
+
+    /// The MD5 of a source file, by the name that [`DebugInfo::at`] gave for this address, if the debug
+    /// information has it.
+    pub fn checksum(&mut self, address: u64, file: &str) -> Option<[u8; 16]> {
+        // A job may have found the name, which leaves no units behind.
+        let unit = self.ranges.unit_at(address);
+        match unit {
+            Some(unit) => drop(self.in_unit(unit, address).ok()?),
+            None => self.all().ok()?,
+        }
+        let budget = self.budget().ok()?;
+        let alone = unit.and_then(|unit| self.single.get(&unit)?.as_ref());
+        let all = self.all.as_ref().and_then(|units| units.as_ref().ok());
+        let result = limited(budget, || {
+            for units in alone.into_iter().chain(all) {
+                if let Some(found) = units.checksum(address, file)? {
+                    return Ok(Some(found));
+                }
+            }
+            Ok(None)
+        });
+        self.spend(budget, result).ok().flatten()
+    }
+
+    /// Whether what `.debug_aranges` does not know has no unit.
+    fn is_complete(&mut self) -> bool {
+        if let Some(complete) = self.complete {
+            return complete;
+        }
+        let complete = !self.ranges.is_empty() && {
+            let dwarf = self.dwarf(self.section(SectionId::DebugInfo));
+            let budget = self.reads_left.min(READS_PER_LOOKUP);
+            limited(budget, || self.ranges.is_complete(&dwarf)).is_ok_and(|(complete, _)| complete)
+        };
+        *self.complete.insert(complete)
     }
 
     /// Looks into one unit alone, if that is possible.
@@ -239,7 +288,7 @@ impl<'s> DebugInfo<'s> {
         self.reads_left = self.reads_left.saturating_add(more);
     }
 
-    fn budget(&self) -> Result<u64, DebugInfoError> {
+    pub(super) fn budget(&self) -> Result<u64, DebugInfoError> {
         match self.reads_left {
             0 => Err(DebugInfoError::Limit),
             left => Ok(left.min(READS_PER_LOOKUP)),
@@ -262,21 +311,22 @@ impl<'s> DebugInfo<'s> {
         result.map(|(value, _)| value)
     }
 
-    fn section(&self, id: SectionId) -> &'s [u8] {
-        self.sections.get(id.name()).copied().unwrap_or(&[])
+    pub(super) fn section(&self, id: SectionId) -> &'s [u8] {
+        self.sections.whole(id.name())
     }
 
     fn shared_dwarf(&self) -> Option<Dwarf<Guarded<'s>>> {
         let sections = self.shared.as_ref()?;
-        let contents = |id: SectionId| sections.get(id.name()).copied().unwrap_or(&[]);
-        let Ok(dwarf) = Dwarf::load(|id| Ok::<_, std::convert::Infallible>(Guarded::new(contents(id))));
+        let contents = |id: SectionId| sections.whole(id.name());
+        let load = |id| Ok::<_, std::convert::Infallible>(Guarded::new(contents(id), self.order));
+        let Ok(dwarf) = Dwarf::load(load);
         Some(dwarf)
     }
 
     /// DWARF with this `.debug_info`, which may be a part of the whole one.
-    fn dwarf(&self, info: &'s [u8]) -> Dwarf<Guarded<'s>> {
+    pub(super) fn dwarf(&self, info: &'s [u8]) -> Dwarf<Guarded<'s>> {
         let contents = |id: SectionId| if id == SectionId::DebugInfo { info } else { self.section(id) };
-        let load = |id| Ok::<_, std::convert::Infallible>(Guarded::new(contents(id)));
+        let load = |id| Ok::<_, std::convert::Infallible>(Guarded::new(contents(id), self.order));
         let Ok(mut dwarf) = Dwarf::load(load);
         if let Some(shared) = self.shared_dwarf() {
             dwarf.set_sup(shared);
@@ -285,23 +335,16 @@ impl<'s> DebugInfo<'s> {
     }
 
     /// The bytes of the unit at an offset in `.debug_info`.
-    fn unit_bytes(&self, offset: usize) -> Option<&'s [u8]> {
-        let rest = self.section(SectionId::DebugInfo).get(offset..)?;
-        let short = u32::from_le_bytes(rest.get(..4)?.try_into().ok()?);
-        let (header, length) = match short {
-            u32::MAX => (12, u64::from_le_bytes(rest.get(4..12)?.try_into().ok()?)),
-            short => (4, u64::from(short)),
-        };
-        rest.get(..usize::try_from(length).ok()?.checked_add(header)?)
+    pub(super) fn unit_bytes(&self, offset: usize) -> Option<&'s [u8]> {
+        let rest = self.sections.info_from(offset as u64);
+        let mut start = EndianSlice::new(rest, self.order);
+        let (length, format) = start.read_initial_length().ok()?;
+        rest.get(..length.checked_add(usize::from(format.initial_length_size()))?)
     }
 }
 
-fn load<'s>(mut section: impl FnMut(&'static str) -> &'s [u8]) -> Sections<'s> {
-    NEEDED.iter().map(|id| (id.name(), section(id.name()))).collect()
-}
-
 /// A unit read without the others; `None` if it refers to them.
-fn alone<'s>(mut dwarf: Dwarf<Guarded<'s>>) -> gimli::Result<Option<Units<'s>>> {
+pub(super) fn alone<'s>(mut dwarf: Dwarf<Guarded<'s>>) -> gimli::Result<Option<Units<'s>>> {
     let Some(header) = dwarf.units().next()? else { return Ok(None) };
     let abbreviations = dwarf.abbreviations(&header)?;
     // Compilers count abbreviations up from 1.
@@ -312,60 +355,15 @@ fn alone<'s>(mut dwarf: Dwarf<Guarded<'s>>) -> gimli::Result<Option<Units<'s>>> 
         return Ok(None);
     }
     // Its ranges are known, and are in terms of the whole section.
-    dwarf.debug_aranges = Guarded::new(&[]).into();
+    dwarf.debug_aranges = Guarded::new(&[], dwarf.debug_info.reader().endian()).into();
     Units::new(dwarf).map(Some)
 }
 
-impl Ranges {
-    fn read(dwarf: &Dwarf<Guarded<'_>>) -> gimli::Result<Ranges> {
-        let mut ranges = Vec::new();
-        let mut known = std::collections::HashSet::new();
-        let mut headers = dwarf.debug_aranges.headers();
-        while let Some(header) = headers.next()? {
-            let DebugInfoOffset(unit) = header.debug_info_offset();
-            let mut entries = header.entries();
-            while let Some(entry) = entries.next()? {
-                let range = entry.range();
-                if range.begin < range.end {
-                    ranges.push((range.begin, range.end, unit));
-                }
-            }
-            known.insert(unit);
-        }
-        ranges.sort_unstable();
-        let mut units = dwarf.units();
-        let mut complete = !ranges.is_empty();
-        while let Some(unit) = units.next()? {
-            complete &=
-                unit.debug_info_offset().is_some_and(|DebugInfoOffset(offset)| known.contains(&offset));
-        }
-        Ok(Ranges { ranges, complete })
-    }
-
-    /// The unit that has an address.
-    fn unit_at(&self, address: u64) -> Option<usize> {
-        let after = self.ranges.partition_point(|&(begin, ..)| begin <= address);
-        let &(_, end, unit) = self.ranges[..after].last()?;
-        (address < end).then_some(unit)
-    }
-}
-
-/// Location lists, types and macros say nothing about names and lines, and are the larger half.
-const NEEDED: [SectionId; 10] = [
-    SectionId::DebugAbbrev,
-    SectionId::DebugAddr,
-    SectionId::DebugAranges,
-    SectionId::DebugInfo,
-    SectionId::DebugLine,
-    SectionId::DebugLineStr,
-    SectionId::DebugRanges,
-    SectionId::DebugRngLists,
-    SectionId::DebugStr,
-    SectionId::DebugStrOffsets,
-];
-
 /// Runs `work` within a budget of reads; with the result, how many are left.
-fn limited<T>(reads: u64, work: impl FnOnce() -> gimli::Result<T>) -> Result<(T, u64), DebugInfoError> {
+pub(super) fn limited<T>(
+    reads: u64,
+    work: impl FnOnce() -> gimli::Result<T>,
+) -> Result<(T, u64), DebugInfoError> {
     // A panic in a library must not cost more than the names it was looking for.
     let outcome = with_budget(reads, || catch_unwind(AssertUnwindSafe(work)));
     match outcome {

@@ -159,9 +159,11 @@ impl<'s> DebugInfo<'s> {
     ) -> Result<(), DebugInfoError> {
         let sections = load(&mut section, NEEDED.iter().chain(&IN_PACKAGES));
         self.allow(size(&sections));
+        let order = self.order;
         let package = self.within(|_| {
-            let contents = |id: SectionId| Ok::<_, gimli::Error>(Guarded::new(bytes_of(&sections, id)));
-            DwarfPackage::load(contents, Guarded::new(&[]))
+            let contents =
+                |id: SectionId| Ok::<_, gimli::Error>(Guarded::new(bytes_of(&sections, id), order));
+            DwarfPackage::load(contents, Guarded::new(&[], order))
         })?;
         self.split.packages.push(package);
         Ok(())
@@ -179,10 +181,11 @@ impl<'s> DebugInfo<'s> {
     ) -> Result<(), SplitError> {
         let sections = load(&mut section, &NEEDED);
         self.allow(size(&sections));
+        let order = self.order;
         let found = self.within(|parent| {
             let with_info = |info: &'s [u8]| {
                 let contents = |id| if id == SectionId::DebugInfo { info } else { bytes_of(&sections, id) };
-                let Ok(mut dwarf) = Dwarf::load(|id| Ok::<_, Infallible>(Guarded::new(contents(id))));
+                let Ok(mut dwarf) = Dwarf::load(|id| Ok::<_, Infallible>(Guarded::new(contents(id), order)));
                 dwarf.make_dwo(parent);
                 dwarf
             };

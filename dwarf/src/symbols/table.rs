@@ -1,7 +1,9 @@
 //! ELF symbols: which one holds an address.
-use object::LittleEndian as LE;
-use object::elf::{self, Sym64};
-use object::pod;
+use object::elf::{self, Sym32, Sym64};
+use object::pod::{self, Pod};
+use object::read::elf::Sym;
+use object::{BigEndian as BE, LittleEndian as LE};
+use threaddump_arch::Arch;
 
 /// How far behind a symbol without a size an address may still be called by its name, in bytes.
 /// Assembly seldom says how long a function is; a wrong name is worse than none.
@@ -34,11 +36,70 @@ pub struct Code {
 /// A symbol table (`.symtab` or `.dynsym`) with its strings.
 #[derive(Clone, Debug)]
 pub struct SymbolTable<'s> {
-    symbols: &'s [Sym64<LE>],
+    symbols: Symbols<'s>,
+    /// Bits of a function's value that are not part of its address.
+    marks: u64,
     /// Section indexes that do not fit into a symbol (`SHT_SYMTAB_SHNDX`).
     extended: &'s [u8],
     strings: &'s [u8],
     code: Vec<Code>,
+}
+
+/// The symbols in the form of their file.
+#[derive(Clone, Copy, Debug)]
+enum Symbols<'s> {
+    Wide(&'s [Sym64<LE>]),
+    WideBig(&'s [Sym64<BE>]),
+    Narrow(&'s [Sym32<LE>]),
+}
+
+/// One symbol, decoded.
+#[derive(Clone, Copy)]
+struct Entry {
+    name: u32,
+    kind: elf::SymbolType,
+    bind: elf::SymbolBind,
+    section: elf::SymbolSection,
+    value: u64,
+    size: u64,
+}
+
+impl Entry {
+    #[inline(always)]
+    fn new<S: Sym>(symbol: &S, order: S::Endian) -> Entry {
+        Entry {
+            name: symbol.st_name(order),
+            kind: symbol.st_type(),
+            bind: symbol.st_bind(),
+            section: symbol.st_shndx(order),
+            value: symbol.st_value(order).into(),
+            size: symbol.st_size(order).into(),
+        }
+    }
+
+    /// Whether all of it is zeros.
+    fn is_nothing(&self) -> bool {
+        let numbers = self.value | self.size | u64::from(self.name);
+        numbers == 0
+            && self.section == elf::SHN_UNDEF
+            && self.kind == elf::STT_NOTYPE
+            && self.bind == elf::STB_LOCAL
+    }
+}
+
+#[inline]
+fn each<S: Sym>(symbols: &[S], order: S::Endian, mut visit: impl FnMut(usize, &Entry) -> bool) {
+    for (index, symbol) in symbols.iter().enumerate() {
+        if !visit(index, &Entry::new(symbol, order)) {
+            return;
+        }
+    }
+}
+
+fn entries<T: Pod>(bytes: &[u8]) -> &[T] {
+    let count = (bytes.len() / size_of::<T>()).min(MAX_SYMBOLS);
+    // Fails only for a misaligned table, which no linker writes.
+    pod::slice_from_bytes(bytes, count).map_or(&[][..], |(symbols, _)| symbols)
 }
 
 /// A symbol that holds an address.
@@ -48,21 +109,46 @@ pub struct Symbol<'s> {
     pub name: &'s [u8],
     /// First address (file address).
     pub start: u64,
+    /// Whether its size says that it holds the address; otherwise it is the nearest one before.
+    pub sized: bool,
 }
 
 impl<'s> SymbolTable<'s> {
     /// A table of the given contents. `code` are the places where functions can be.
-    pub fn new(symbols: &'s [u8], extended: &'s [u8], strings: &'s [u8], mut code: Vec<Code>) -> Self {
-        let count = (symbols.len() / size_of::<Sym64<LE>>()).min(MAX_SYMBOLS);
-        // Fails only for a misaligned table, which no linker writes.
-        let symbols = pod::slice_from_bytes(symbols, count).map_or(&[][..], |(symbols, _)| symbols);
+    pub fn new(symbols: &'s [u8], extended: &'s [u8], strings: &'s [u8], code: Vec<Code>) -> Self {
+        SymbolTable::with(Symbols::Wide(entries(symbols)), extended, strings, code)
+    }
+
+    /// The same for a file of any architecture.
+    pub fn of_arch(
+        arch: Arch,
+        symbols: &'s [u8],
+        extended: &'s [u8],
+        strings: &'s [u8],
+        code: Vec<Code>,
+    ) -> Self {
+        let symbols = match (arch.pointer_size(), arch.is_big_endian()) {
+            (8, true) => Symbols::WideBig(entries(symbols)),
+            (8, false) => Symbols::Wide(entries(symbols)),
+            _ => Symbols::Narrow(entries(symbols)),
+        };
+        let table = SymbolTable::with(symbols, extended, strings, code);
+        // Thumb functions.
+        SymbolTable { marks: u64::from(arch == Arch::Arm), ..table }
+    }
+
+    fn with(symbols: Symbols<'s>, extended: &'s [u8], strings: &'s [u8], mut code: Vec<Code>) -> Self {
         code.sort_unstable_by_key(|code| (code.section, code.start));
-        SymbolTable { symbols, extended, strings, code }
+        SymbolTable { symbols, marks: 0, extended, strings, code }
     }
 
     /// Whether there is nothing in the table.
     pub fn is_empty(&self) -> bool {
-        self.symbols.is_empty()
+        match self.symbols {
+            Symbols::Wide(symbols) => symbols.is_empty(),
+            Symbols::WideBig(symbols) => symbols.is_empty(),
+            Symbols::Narrow(symbols) => symbols.is_empty(),
+        }
     }
 
     /// The best symbol for an address, if one holds it.
@@ -71,10 +157,49 @@ impl<'s> SymbolTable<'s> {
     }
 
     /// The best symbol for each of `addresses` (file addresses, ascending), in one pass over the
-    /// table. Nothing is sorted or stored, because a table may have a million symbols and a dump
-    /// asks for a few dozen.
+    /// table, or two where symbols lack a size. Nothing is sorted or stored, because a table may have
+    /// a million symbols and a dump asks for a few dozen.
     pub fn resolve(&self, addresses: &[u64]) -> Vec<Option<Symbol<'s>>> {
         debug_assert!(addresses.is_sorted(), "addresses must ascend");
+        let found = self.nearest(addresses);
+        // A label in a function that has a size does not reach beyond the function.
+        let is_label = |best: &Candidate| best.start == best.end && !best.is_function;
+        let mut labels: Vec<u64> =
+            found.iter().flatten().filter(|best| is_label(best)).map(|best| best.start).collect();
+        labels.dedup();
+        let ends = if labels.is_empty() { Vec::new() } else { self.ends_around(&labels) };
+        let reaches = |best: &Candidate, address: u64| {
+            let place = labels.binary_search(&best.start).ok().filter(|_| is_label(best));
+            place.and_then(|place| ends[place]).is_none_or(|end| address < end)
+        };
+        let symbol = |(best, &address): (Option<Candidate>, &u64)| {
+            let best = best.filter(|best| reaches(best, address))?;
+            let name = self.name(&best.symbol);
+            let sized = address < best.end;
+            (!name.is_empty()).then_some(Symbol { name, start: best.start, sized })
+        };
+        found.into_iter().zip(addresses).map(symbol).collect()
+    }
+
+    /// Where the largest symbol with a size ends that holds each of `starts`.
+    fn ends_around(&self, starts: &[u64]) -> Vec<Option<u64>> {
+        let mut ends = vec![None; starts.len()];
+        let mut comparisons = 0;
+        self.each(|index, symbol| {
+            let Some(holder) = self.candidate(index, symbol) else { return true };
+            let first = starts.partition_point(|&start| start < holder.start);
+            for (end, _) in
+                ends[first..].iter_mut().zip(&starts[first..]).take_while(|(_, start)| **start < holder.end)
+            {
+                *end = (*end).max(Some(holder.end));
+                comparisons += 1;
+            }
+            comparisons <= MAX_COMPARISONS
+        });
+        ends
+    }
+
+    fn nearest(&self, addresses: &[u64]) -> Vec<Option<Candidate>> {
         let mut pass = Pass {
             addresses,
             sized: vec![None; addresses.len()],
@@ -82,47 +207,57 @@ impl<'s> SymbolTable<'s> {
             comparisons: 0,
         };
         let mut empty = 0;
-        for (index, symbol) in self.symbols.iter().enumerate() {
+        self.each(|index, symbol| {
             if let Some(candidate) = self.candidate(index, symbol) {
                 pass.offer(self, candidate);
                 empty = 0;
-            } else if pod::bytes_of(symbol).iter().all(|&byte| byte == 0) {
+            } else if symbol.is_nothing() {
                 empty += 1;
             } else {
                 empty = 0;
             }
-            if pass.comparisons > MAX_COMPARISONS || empty > MAX_EMPTY {
-                break;
-            }
+            pass.comparisons <= MAX_COMPARISONS && empty <= MAX_EMPTY
+        });
+        pass.finish()
+    }
+
+    /// All symbols with their indexes, until `visit` says that it is enough.
+    #[inline]
+    fn each(&self, visit: impl FnMut(usize, &Entry) -> bool) {
+        match self.symbols {
+            Symbols::Wide(symbols) => each(symbols, LE, visit),
+            Symbols::WideBig(symbols) => each(symbols, BE, visit),
+            Symbols::Narrow(symbols) => each(symbols, LE, visit),
         }
-        pass.finish(self)
     }
 
     /// The symbol if it can name code.
-    #[inline]
-    fn candidate(&self, index: usize, symbol: &'s Sym64<LE>) -> Option<Candidate<'s>> {
-        let kind = symbol.st_type();
+    #[inline(always)]
+    fn candidate(&self, index: usize, symbol: &Entry) -> Option<Candidate> {
+        let kind = symbol.kind;
         let is_function = kind == elf::STT_FUNC || kind == elf::STT_GNU_IFUNC;
         if !is_function && kind != elf::STT_NOTYPE {
             return None;
         }
-        let start = symbol.st_value.get(LE);
+        let start = if is_function { symbol.value & !self.marks } else { symbol.value };
         let section = self.section_of(index, symbol)?;
         let code = self.code_at(section, start)?;
         // A compiler's local labels are no functions, and an empty name says nothing.
-        if !is_function && symbol.st_bind() == elf::STB_LOCAL && self.is_label(symbol) {
+        if !is_function && symbol.bind == elf::STB_LOCAL && self.is_label(symbol) {
             return None;
         }
-        let end = start.saturating_add(symbol.st_size.get(LE)).min(code.end);
-        Some(Candidate { symbol, start, end, is_function, code_end: code.end })
+        let end = start.saturating_add(symbol.size).min(code.end);
+        Some(Candidate { symbol: *symbol, start, end, is_function, code_end: code.end })
     }
 
-    fn section_of(&self, index: usize, symbol: &Sym64<LE>) -> Option<u32> {
-        let section = symbol.st_shndx.get(LE);
+    fn section_of(&self, index: usize, symbol: &Entry) -> Option<u32> {
+        let section = symbol.section;
         if section == elf::SHN_XINDEX {
             let at = index.checked_mul(4)?;
             let bytes = self.extended.get(at..at.checked_add(4)?)?;
-            return Some(u32::from_le_bytes(bytes.try_into().ok()?));
+            let bytes: [u8; 4] = bytes.try_into().ok()?;
+            let is_big = matches!(self.symbols, Symbols::WideBig(_));
+            return Some(if is_big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) });
         }
         section.index().filter(|&index| index != 0).map(u32::from)
     }
@@ -137,13 +272,13 @@ impl<'s> SymbolTable<'s> {
     }
 
     /// Local NOTYPE symbols like `.L12`, `$x` or nothing at all.
-    fn is_label(&self, symbol: &Sym64<LE>) -> bool {
+    fn is_label(&self, symbol: &Entry) -> bool {
         let name = self.name_within(symbol, MAX_COMPARED);
         name.is_empty() || name.starts_with(b".L") || name.starts_with(b"$")
     }
 
     /// Name up to the version suffix (`@VERSION`, `@@VERSION`).
-    fn name(&self, symbol: &Sym64<LE>) -> &'s [u8] {
+    fn name(&self, symbol: &Entry) -> &'s [u8] {
         let name = self.full_name(symbol);
         match name.iter().position(|&byte| byte == b'@') {
             Some(at) if at > 0 => &name[..at],
@@ -151,22 +286,22 @@ impl<'s> SymbolTable<'s> {
         }
     }
 
-    fn full_name(&self, symbol: &Sym64<LE>) -> &'s [u8] {
+    fn full_name(&self, symbol: &Entry) -> &'s [u8] {
         // The demanglers' input limit, with room to see that it is exceeded.
         self.name_within(symbol, super::demangle::MAX_MANGLED + 1)
     }
 
-    fn name_within(&self, symbol: &Sym64<LE>, limit: usize) -> &'s [u8] {
-        let start = symbol.st_name.get(LE) as usize;
+    fn name_within(&self, symbol: &Entry, limit: usize) -> &'s [u8] {
+        let start = symbol.name as usize;
         let rest = self.strings.get(start..).unwrap_or(&[]);
         let rest = &rest[..rest.len().min(limit)];
         rest.split(|&byte| byte == 0).next().unwrap_or(&[])
     }
 
     /// Smaller is better among symbols with one start.
-    fn rank(&self, candidate: &Candidate<'s>) -> impl Ord + use<'s> {
-        let full = self.name_within(candidate.symbol, MAX_COMPARED);
-        let bind = match candidate.symbol.st_bind() {
+    fn rank(&self, candidate: &Candidate) -> impl Ord + use<'s> {
+        let full = self.name_within(&candidate.symbol, MAX_COMPARED);
+        let bind = match candidate.symbol.bind {
             elf::STB_GLOBAL | elf::STB_GNU_UNIQUE => 0,
             elf::STB_WEAK => 1,
             _ => 2,
@@ -176,7 +311,7 @@ impl<'s> SymbolTable<'s> {
         (full.is_empty(), !candidate.is_function, underscores, versioned, bind, full.len(), full)
     }
 
-    fn better(&self, new: &Candidate<'s>, old: &Candidate<'s>) -> bool {
+    fn better(&self, new: &Candidate, old: &Candidate) -> bool {
         // The innermost symbol: the one that starts last.
         match new.start.cmp(&old.start) {
             std::cmp::Ordering::Equal => self.rank(new) < self.rank(old),
@@ -186,8 +321,8 @@ impl<'s> SymbolTable<'s> {
 }
 
 #[derive(Clone, Copy)]
-struct Candidate<'s> {
-    symbol: &'s Sym64<LE>,
+struct Candidate {
+    symbol: Entry,
     start: u64,
     /// Start plus size.
     end: u64,
@@ -196,23 +331,23 @@ struct Candidate<'s> {
 }
 
 /// One pass over a table.
-struct Pass<'a, 's> {
+struct Pass<'a> {
     addresses: &'a [u64],
     /// For each address the best symbol whose size covers it.
-    sized: Vec<Option<Candidate<'s>>>,
+    sized: Vec<Option<Candidate>>,
     /// For each address the last symbol that starts between the address before and this one.
-    before: Vec<Option<Candidate<'s>>>,
+    before: Vec<Option<Candidate>>,
     comparisons: usize,
 }
 
-impl<'s> Pass<'_, 's> {
-    fn offer(&mut self, table: &SymbolTable<'s>, candidate: Candidate<'s>) {
+impl Pass<'_> {
+    fn offer(&mut self, table: &SymbolTable<'_>, candidate: Candidate) {
         let first = self.addresses.partition_point(|&address| address < candidate.start);
         if let Some(slot) = self.before.get_mut(first) {
             self.comparisons += 1;
-            let better = |old: &Candidate<'s>| {
+            let better = |old: &Candidate| {
                 // A size known at this start holds for every alias.
-                let key = |candidate: &Candidate<'s>| (candidate.start, candidate.end > candidate.start);
+                let key = |candidate: &Candidate| (candidate.start, candidate.end > candidate.start);
                 match key(&candidate).cmp(&key(old)) {
                     std::cmp::Ordering::Equal => table.better(&candidate, old),
                     order => order.is_gt(),
@@ -233,8 +368,8 @@ impl<'s> Pass<'_, 's> {
         }
     }
 
-    fn finish(self, table: &SymbolTable<'s>) -> Vec<Option<Symbol<'s>>> {
-        let mut last: Option<Candidate<'s>> = None;
+    fn finish(self) -> Vec<Option<Candidate>> {
+        let mut last: Option<Candidate> = None;
         let mut found = Vec::with_capacity(self.addresses.len());
         for ((sized, before), &address) in self.sized.into_iter().zip(self.before).zip(self.addresses) {
             last = before.or(last);
@@ -250,8 +385,7 @@ impl<'s> Pass<'_, 's> {
                 (Some(sized), _) => Some(sized),
                 (None, near) => near,
             };
-            let symbol = best.map(|best| Symbol { name: table.name(best.symbol), start: best.start });
-            found.push(symbol.filter(|symbol| !symbol.name.is_empty()));
+            found.push(best);
         }
         found
     }

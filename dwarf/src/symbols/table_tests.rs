@@ -83,6 +83,14 @@ fn a_symbol_without_size_does_not_reach_into_another_section() {
 }
 
 #[test]
+fn a_label_in_a_function_does_not_reach_beyond_the_function() {
+    let lines = [("f", FUNC, GLOBAL, 1, 0x1000, 0x10), ("label", NOTYPE, GLOBAL, 1, 0x1008, 0)];
+    assert_eq!(names(&lines, &[0x100c, 0x1010, 0x1014]), [Some("f".to_owned()), None, None]);
+    let lines = [("f", FUNC, GLOBAL, 1, 0x1000, 0x10), ("g", FUNC, GLOBAL, 1, 0x1008, 0)];
+    assert_eq!(name(&lines, 0x1014).as_deref(), Some("g"), "a function may");
+}
+
+#[test]
 fn an_alias_without_size_does_not_reach_further_than_its_twin() {
     let lines = [("f", FUNC, GLOBAL, 1, 0x1000, 0x10), ("alias", NOTYPE, GLOBAL, 1, 0x1000, 0)];
     assert_eq!(name(&lines, 0x1008).as_deref(), Some("f"));

@@ -1,13 +1,12 @@
 //! Functions and lines of one or all units.
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use addr2line::{Context, Location};
 use gimli::{AttributeValue, Dwarf, UnitOffset, UnitRef};
 
+use super::checksums;
 use super::guarded::Guarded;
-use super::scope::{Scopes, has_scopes};
+use super::scope::{UnitScopes, has_scopes};
 use super::source::{Function, SourceFrame};
 use super::split::SplitFiles;
 
@@ -20,12 +19,17 @@ pub(super) struct Units<'s> {
     scopes: UnitScopes<'s>,
 }
 
-/// By id, where it is in another file, and offset of the unit; read when a name in it needs them.
-type UnitScopes<'s> = HashMap<(Option<u64>, usize), Scopes<'s>>;
-
 impl<'s> Units<'s> {
     pub(super) fn new(dwarf: Dwarf<Guarded<'s>>) -> gimli::Result<Units<'s>> {
-        Ok(Units { context: Context::from_arc_dwarf(Arc::new(dwarf))?, scopes: HashMap::new() })
+        Ok(Units { context: Context::from_arc_dwarf(Arc::new(dwarf))?, scopes: UnitScopes::default() })
+    }
+
+    /// The MD5 of a source file of the unit that has an address.
+    pub(super) fn checksum(&self, address: u64, file: &str) -> gimli::Result<Option<[u8; 16]>> {
+        match self.context.find_dwarf_and_unit(address).skip_all_loads() {
+            Some(unit) => checksums::of_file(unit, file),
+            None => Ok(None),
+        }
     }
 
     /// What is known about an address; empty if nothing, or if `split` lacks a unit.
@@ -50,6 +54,8 @@ fn function_at<'s>(
     let Some(found) = split.finish(context.find_frames(address)) else { return Ok(Function::default()) };
     let mut found = found?;
     let unit = context.find_dwarf_and_unit(address).skip_all_loads();
+    // That of a unit in another file is said there, and only there.
+    let language = unit.and_then(|unit| language_of(unit).ok().flatten());
     let mut frames = Vec::new();
     let mut last = None;
     while let Some(frame) = found.next()? {
@@ -59,10 +65,12 @@ fn function_at<'s>(
         let mut name = None;
         if let Some(function) = &frame.function {
             let raw = function.raw_name()?.into_owned();
-            let bare = has_scopes(function.language) && !raw.starts_with("_Z") && !raw.starts_with("_R");
+            let bare = has_scopes(function.language.or(language))
+                && !raw.starts_with("_Z")
+                && !raw.starts_with("_R");
             let place = unit.zip(frame.dw_die_offset).filter(|_| bare);
             // Without its scopes the name is still a name.
-            let full = place.and_then(|(unit, die)| qualified(scopes, unit, die, &raw).ok());
+            let full = place.and_then(|(unit, die)| scopes.qualify(unit, die, &raw).ok());
             name = Some(full.unwrap_or(raw));
         }
         last = frame.dw_die_offset;
@@ -70,6 +78,20 @@ fn function_at<'s>(
     }
     let start = unit.zip(last).and_then(|(unit, die)| start_of(unit, die, address).ok().flatten());
     Ok(Function { frames, start })
+}
+
+fn language_of(unit: UnitRef<'_, Guarded<'_>>) -> gimli::Result<Option<gimli::DwLang>> {
+    let mut entries = unit.entries_raw(None)?;
+    let Some(abbreviation) = entries.read_abbreviation()? else { return Ok(None) };
+    for spec in abbreviation.attributes() {
+        let attribute = entries.read_attribute(*spec)?;
+        if let (gimli::DW_AT_language, AttributeValue::Language(language)) =
+            (attribute.name(), attribute.value())
+        {
+            return Ok(Some(language));
+        }
+    }
+    Ok(None)
 }
 
 fn with_location(function: Option<String>, location: Option<Location<'_>>) -> SourceFrame {
@@ -80,20 +102,6 @@ fn with_location(function: Option<String>, location: Option<Location<'_>>) -> So
         line: at.line,
         column: at.column.filter(|&column| column > 0),
     }
-}
-
-fn qualified<'s>(
-    scopes: &mut UnitScopes<'s>,
-    unit: UnitRef<'_, Guarded<'s>>,
-    die: UnitOffset<usize>,
-    name: &str,
-) -> gimli::Result<String> {
-    let key = (unit.dwo_id.map(|id| id.0), unit.header.offset().0);
-    let scopes = match scopes.entry(key) {
-        Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(new) => new.insert(Scopes::read(unit)?),
-    };
-    scopes.qualify(unit, die, name)
 }
 
 /// Start of the piece of the function at `die` that holds `address`.

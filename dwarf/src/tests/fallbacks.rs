@@ -217,6 +217,30 @@ fn return_addresses_that_generated_code_pushed_need_the_next_link() {
 }
 
 #[test]
+fn return_addresses_that_were_put_into_code_without_rules_need_a_call_at_the_next_link() {
+    let picture = |next| {
+        Scene::new(&[
+            At("rbp"),
+            To("next"),
+            Is(MIDDLE + 7), // where an optimised frame is to go on that is no more: no call before it
+            At("next"),
+            Is(0),
+            Is(next),
+            Unused(1),
+        ])
+        .rules(MAIN, outermost())
+    };
+    let walk = |mut scene: Scene| {
+        let rbp = scene.at("rbp");
+        scene.walk(&[("rip", MIDDLE + 0x50), ("rsp", STACK), ("rbp", rbp)])
+    };
+    let (frames, end) = walk(picture(after_call(MAIN)));
+    let expected = [MIDDLE + 0x50, MIDDLE + 7, after_call(MAIN)];
+    assert_eq!((frames.iter().map(|frame| frame.address.pc).collect(), end), (expected.to_vec(), End::Root));
+    assert_eq!(walk(picture(MAIN + 0x30)).0.len(), 1, "no call before the next one either");
+}
+
+#[test]
 fn frame_pointers_that_go_in_a_circle_end_the_walk() {
     let mut scene = Scene::new(&[
         At("a"),

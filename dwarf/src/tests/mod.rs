@@ -3,6 +3,7 @@ mod damage;
 mod expressions;
 mod fallbacks;
 mod operations;
+mod others;
 mod plain;
 mod progress;
 mod random;

@@ -1,19 +1,25 @@
 //! Making a snapshot of what the tracer thread brought back and of what can be read after the release.
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use threaddump_arch::{Arch, Registers};
+
 use super::super::arena::Arena;
+use super::super::generated::{self, Generated};
 use super::super::later::Later;
+use super::super::memory::Memory;
 use super::super::modules::Finder;
 use super::super::prepare::{Prepared, cannot_read};
 use super::super::proc::Looker;
 use super::super::stacks::Ranges;
-use super::super::{CollectError, code, denied, facts, kernel};
+use super::super::{CollectError, denied, facts, interrupted, kernel};
+use super::hold::Tracing;
 use super::threads::{self, Listing};
-use super::tracer::{Catch, Copied, Plan};
+use super::tracer::{self, Catch, Copied, Plan};
 use super::watch::{self, Attaching};
 use crate::ids::Tid;
 use crate::proc::parse_maps;
-use crate::snapshot::{Mapping, Problem, Snapshot, Source, ThreadSnapshot};
+use crate::snapshot::{Mapping, Problem, Snapshot, Source, Syscall, ThreadSnapshot};
 
 /// Stops every thread, copies, releases. All ptrace calls are made on one OS thread, which has ended when
 /// this returns. With the error comes what was prepared, for another way.
@@ -25,43 +31,108 @@ pub(in super::super) fn capture(prepared: Prepared) -> Result<Snapshot, (Box<Pre
 }
 
 fn stop(prepared: &Prepared) -> Result<(Listing, Catch), CollectError> {
+    let listing = list(prepared)?;
+    let catch = hold(prepared, &listing);
+    check(prepared, &catch)?;
+    Ok((listing, catch))
+}
+
+/// The threads as they are before the stop.
+fn list(prepared: &Prepared) -> Result<Listing, CollectError> {
     let (pid, options) = (prepared.pid, &prepared.options);
     let tids = prepared.leader.list_tasks();
     let mut tids = tids.map_err(|error| cannot_read(pid, &prepared.leader, "task", error))?;
     if !options.threads.is_empty() {
         tids.retain(|tid| options.threads.contains(tid));
     }
-    let listing = Listing::read(&prepared.leader, &tids, options.kernel);
-    let catch = hold(prepared, &listing, options.threads.is_empty());
-    check(prepared, &catch)?;
-    Ok((listing, catch))
+    Ok(Listing::read(&prepared.leader, &tids, options.kernel))
 }
 
 /// Runs the tracer thread and waits for its end.
-fn hold(prepared: &Prepared, listing: &Listing, all: bool) -> Catch {
+fn hold(prepared: &Prepared, listing: &Listing) -> Catch {
+    let catch = with_plan(prepared, listing, Tracing::Briefly, watch::run);
+    wait_for_end(catch.tracer);
+    catch
+}
+
+fn with_plan<T>(
+    prepared: &Prepared,
+    listing: &Listing,
+    tracing: Tracing,
+    run: impl FnOnce(&Plan<'_>) -> T,
+) -> T {
     let ranges = Ranges::new(&prepared.mappings);
-    let plan = Plan {
+    run(&Plan {
         pid: prepared.pid,
+        tracing,
         dir: &prepared.leader,
         maps_dir: &prepared.dir,
         mappings: &prepared.mappings,
         arch: prepared.facts.arch,
         tids: &listing.tids,
-        all,
+        all: prepared.options.threads.is_empty(),
         ranges: &ranges,
         stack_bytes: prepared.options.stack_bytes,
+        interrupted: prepared.options.interrupted,
         timeout: prepared.options.timeout,
         fingerprint: prepared.fingerprint.as_ref(),
         memory: &prepared.memory,
+        jit: &prepared.jit,
         attaching: Attaching::default(),
-    };
-    let catch = watch::run(&plan);
-    wait_for_end(catch.tracer);
-    catch
+    })
+}
+
+/// A copy of threads that are traced all the time, in the three steps of which the second is for their
+/// tracer, and the others are not.
+#[derive(Debug)]
+pub(in super::super) struct Copying {
+    prepared: Prepared,
+    listing: Listing,
+    catch: Option<Catch>,
+}
+
+impl Copying {
+    /// Looks at the threads. `states` are those of threads that have been stopped since.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub(in super::super) fn begin(
+        prepared: Prepared,
+        states: &HashMap<Tid, char>,
+    ) -> Result<Copying, CollectError> {
+        let mut listing = list(&prepared)?;
+        for (tid, &state) in states {
+            if let Some(thread) = listing.facts.get_mut(tid) {
+                thread.state = Some(state);
+            }
+        }
+        Ok(Copying { prepared, listing, catch: None })
+    }
+
+    /// Stops all threads, copies, and lets those go on that were stopped for it: on the thread that traces
+    /// them.
+    pub(in super::super) fn copy(&mut self) {
+        self.catch = Some(with_plan(&self.prepared, &self.listing, Tracing::Throughout, tracer::run));
+    }
+
+    /// Names the time the process was held in all.
+    pub(in super::super) fn held_for(&mut self, pause: Duration) {
+        self.catch.iter_mut().for_each(|catch| catch.pause = pause);
+    }
+
+    /// Makes a snapshot of what was copied.
+    ///
+    /// # Errors
+    /// If the process ended or started another program.
+    pub(in super::super) fn end(self) -> Result<Snapshot, CollectError> {
+        let Some(catch) = self.catch else { return Err(CollectError::Exited { pid: self.prepared.pid }) };
+        check(&self.prepared, &catch)?;
+        Ok(assemble(self.prepared, &self.listing, catch))
+    }
 }
 
 /// A thread can be joined before the kernel has released what it traced; it is out of `/proc` after.
-fn wait_for_end(tracer: Tid) {
+pub(in super::super) fn wait_for_end(tracer: Tid) {
     let path = format!("/proc/self/task/{tracer}");
     let deadline = Instant::now() + Duration::from_secs(1);
     while std::fs::symlink_metadata(&path).is_ok() && Instant::now() < deadline {
@@ -111,6 +182,7 @@ fn assemble(mut prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snap
     name_missing(&mut prepared, listing);
     let (captured_at_ns, pause) = (catch.captured_at_ns, catch.pause);
     let during = catch.maps_text.take();
+    let seen = std::mem::take(&mut catch.jit);
     let mut threads = all_threads(&prepared, listing, catch);
     facts::add_inner_ids(&prepared.leader, &prepared.facts, &mut threads);
     let mut later =
@@ -126,10 +198,11 @@ fn assemble(mut prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snap
         let finder = is_same.then(|| Finder::new(&prepared.memory, &prepared.dir));
         later.add(&parse_maps(&text), finder);
     }
-    let memory = if is_same {
-        code::copy(&prepared.memory, &later.mappings, &later.modules, &threads)
+    let generated = if is_same {
+        let (memory, dir, facts) = (&prepared.memory, &prepared.dir, &prepared.facts);
+        generated::copy(memory, dir, facts, (&prepared.jit, &seen), &mut later, &threads)
     } else {
-        Vec::new()
+        Generated::default()
     };
     Snapshot {
         captured_at_ns,
@@ -138,11 +211,15 @@ fn assemble(mut prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snap
         fallback_advice: None,
         pause_ns: Some(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX)),
         process: prepared.facts,
-        signal: None,
+        signal: prepared
+            .options
+            .interrupted
+            .and_then(|thread| interrupted::signal(&prepared.memory, &thread)),
         mappings: later.mappings,
         modules: later.modules,
         threads,
-        memory,
+        memory: generated.memory,
+        code_names: generated.names,
         problems: later.problems,
     }
 }
@@ -166,7 +243,9 @@ fn all_threads(prepared: &Prepared, listing: &Listing, catch: Catch) -> Vec<Thre
     let dir = &prepared.leader;
     let mut threads: Vec<ThreadSnapshot> = Vec::with_capacity(copied.len() + 1);
     threads.extend(
-        copied.into_iter().map(|copied| stopped(listing.thread(dir, copied.tid), copied, &mut arena)),
+        copied
+            .into_iter()
+            .map(|copied| stopped(listing.thread(dir, copied.tid), copied, &mut arena, &prepared.memory)),
     );
     let ranges = Ranges::new(&prepared.mappings);
     let (arch, limit) = (prepared.facts.arch, prepared.options.stack_bytes);
@@ -191,11 +270,10 @@ fn all_threads(prepared: &Prepared, listing: &Listing, catch: Catch) -> Vec<Thre
     threads
 }
 
-fn stopped(mut thread: ThreadSnapshot, copied: Copied, arena: &mut Arena) -> ThreadSnapshot {
+fn stopped(mut thread: ThreadSnapshot, copied: Copied, arena: &mut Arena, memory: &Memory) -> ThreadSnapshot {
     match copied.registers {
         Ok(registers) => {
-            let syscall = registers.arch().system_call(&registers);
-            thread.syscall = syscall.map(|(number, args)| crate::snapshot::Syscall { number, args });
+            thread.syscall = system_call(&registers, memory);
             if copied.stacks.pieces.is_empty()
                 && let Some(sp) = registers.sp().filter(|&sp| sp != 0)
             {
@@ -210,4 +288,18 @@ fn stopped(mut thread: ThreadSnapshot, copied: Copied, arena: &mut Arena) -> Thr
     thread.stacks = arena.take(&copied.stacks.pieces);
     thread.stack_cut = copied.stacks.cut;
     thread
+}
+
+fn system_call(registers: &Registers, memory: &Memory) -> Option<Syscall> {
+    let arch = registers.arch();
+    let mut code = [0; 2 * Arch::MAX_CALL];
+    let mut length = 0;
+    if arch.system_calls_need_code()
+        && let Some(start) = registers.pc().and_then(|pc| pc.checked_sub(Arch::MAX_CALL as u64))
+    {
+        length = memory.read(start, &mut code);
+    }
+    let (before, at) = code[..length].split_at(length.min(Arch::MAX_CALL));
+    let call = arch.system_call_in(registers, before, at);
+    call.map(|(number, args)| Syscall { number, args })
 }

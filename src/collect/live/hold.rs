@@ -11,6 +11,7 @@ use super::super::denied::is_gone;
 use super::watch::Attaching;
 use crate::ids::{Pid, Tid};
 use crate::proc::{ProcDir, count_tasks};
+use crate::sys::wait::Event;
 use crate::sys::{ptrace, wait};
 
 /// How long threads that are blocked in the kernel may keep all others waiting: a read from a disk ends
@@ -22,12 +23,21 @@ const STUCK: Duration = Duration::from_millis(250);
 pub(super) enum State {
     /// Asked to stop, or about to be.
     Pending,
-    /// Stopped; `signal` is given back at the detach, 0 if the stop was no signal delivery.
-    Stopped { signal: i32 },
+    /// Stopped, for this. If it is the delivery of a signal, that is given back at the detach.
+    Stopped(Event),
     /// Let go.
     Released,
     /// Ended while it was held.
     Ended,
+}
+
+/// How long threads are traced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tracing {
+    /// From the attach to the release.
+    Briefly,
+    /// They were traced before, with all threads that they start, and remain so.
+    Throughout,
 }
 
 /// A thread of the target and what became of the attempt to hold it.
@@ -41,6 +51,7 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(super) struct Hold<'a> {
     pid: Pid,
+    tracing: Tracing,
     dir: &'a ProcDir,
     attaching: &'a Attaching,
     tasks: Option<File>,
@@ -53,22 +64,40 @@ pub(super) struct Hold<'a> {
 
 impl<'a> Hold<'a> {
     /// `dir` is `/proc/PID`; `expected` threads need no allocation later.
-    pub(super) fn new(pid: Pid, dir: &'a ProcDir, attaching: &'a Attaching, expected: usize) -> Hold<'a> {
+    pub(super) fn new(
+        pid: Pid,
+        tracing: Tracing,
+        dir: &'a ProcDir,
+        attaching: &'a Attaching,
+        expected: usize,
+    ) -> Hold<'a> {
         let room = expected + 64;
         let (threads, tried) = (Vec::with_capacity(room), HashMap::with_capacity(room));
-        Hold { pid, dir, attaching, tasks: dir.open_tasks().ok(), threads, tried, interrupted: 0 }
+        Hold { pid, tracing, dir, attaching, tasks: dir.open_tasks().ok(), threads, tried, interrupted: 0 }
     }
 
     /// Seizes those that were not tried yet; gives whether there were any. A seized thread goes on, but
-    /// any signal stops it until we let it go: so [`Hold::interrupt`] follows at once.
+    /// any signal stops it until we let it go: so [`Hold::interrupt`] follows at once. Those that we trace
+    /// already may have stopped by themselves.
     pub(super) fn seize(&mut self, tids: &[Tid]) -> bool {
         let before = self.tried.len();
         for &tid in tids {
             let (threads, dir, attaching) = (&mut self.threads, self.dir, self.attaching);
+            let (tracing, leader) = (self.tracing, self.pid.leader());
             self.tried.entry(tid).or_insert_with(|| {
-                let seized = seize(dir, attaching, tid);
+                let (seized, state) = match tracing {
+                    Tracing::Briefly => (seize(dir, attaching, tid), State::Pending),
+                    Tracing::Throughout => match look(tid) {
+                        State::Ended => (Err(Errno::ESRCH), State::Ended),
+                        // It does not report its end while others live.
+                        State::Pending if tid == leader && has_ended(dir, tid) => {
+                            (Err(Errno::ESRCH), State::Ended)
+                        }
+                        state => (Ok(()), state),
+                    },
+                };
                 if seized.is_ok() {
-                    threads.push(Held { tid, state: State::Pending });
+                    threads.push(Held { tid, state });
                 }
                 seized
             });
@@ -93,8 +122,8 @@ impl<'a> Hold<'a> {
             {
                 continue;
             }
-            if let State::Stopped { signal } = look(held.tid) {
-                let _ = ptrace::detach(held.tid, signal);
+            if let (State::Stopped(event), Tracing::Briefly) = (look(held.tid), self.tracing) {
+                let _ = ptrace::detach(held.tid, event.signal());
             }
             held.state = State::Ended;
         }
@@ -183,14 +212,20 @@ impl<'a> Hold<'a> {
         self.tasks.as_ref().and_then(count_tasks) == Some(counted)
     }
 
-    /// Lets all stopped threads go on, each with the signal whose delivery was its stop.
+    /// Lets all stopped threads go on, each with the signal whose delivery was its stop. Of those that
+    /// remain traced only the stops that were asked for end; whoever follows them finds the others, which
+    /// are still in place.
     pub(super) fn release(&mut self) {
         for held in &mut self.threads {
-            if let State::Stopped { signal } = held.state {
-                // Fails only for a thread that was killed meanwhile.
-                let _ = ptrace::detach(held.tid, signal);
-                held.state = State::Released;
-            }
+            let State::Stopped(event) = held.state else { continue };
+            // Each fails only for a thread that was killed meanwhile.
+            let _ = match (self.tracing, event) {
+                (Tracing::Briefly, event) => ptrace::detach(held.tid, event.signal()),
+                (Tracing::Throughout, Event::Trap(nix::libc::PTRACE_EVENT_STOP)) => ptrace::cont(held.tid, 0),
+                (Tracing::Throughout, Event::Group(_)) => ptrace::listen(held.tid),
+                (Tracing::Throughout, _) => Ok(()),
+            };
+            held.state = State::Released;
         }
     }
 }
@@ -217,9 +252,9 @@ fn seize(dir: &ProcDir, attaching: &Attaching, tid: Tid) -> Result<(), Errno> {
 
 fn look(tid: Tid) -> State {
     match wait::peek(tid) {
-        Ok(wait::Report::Nothing) => State::Pending,
-        Ok(wait::Report::Stopped { signal }) => State::Stopped { signal },
-        Ok(wait::Report::Ended) | Err(_) => State::Ended,
+        Ok(None) => State::Pending,
+        Ok(Some(Event::Ended(_))) | Err(_) => State::Ended,
+        Ok(Some(event)) => State::Stopped(event),
     }
 }
 
@@ -258,5 +293,47 @@ impl Backoff {
             self.ask_at = (quiet * 2).min(quiet + Duration::from_millis(50));
         }
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    /// A child that ends with the test.
+    struct Target(Child);
+
+    impl Drop for Target {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn a_panic_while_threads_are_held_lets_them_go() {
+        let target = Target(Command::new("sleep").arg("600").spawn().expect("sleep is installed"));
+        let pid = Pid(target.0.id().cast_signed());
+        let dir = ProcDir::open(format!("/proc/{pid}")).expect("it lives");
+        let tracer = std::thread::scope(|scope| {
+            let hold = || {
+                let attaching = Attaching::default();
+                let mut hold = Hold::new(pid, Tracing::Briefly, &dir, &attaching, 1);
+                assert!(hold.seize(&[pid.leader()]));
+                hold.interrupt();
+                hold.wait(Instant::now() + Duration::from_secs(60));
+                assert!(matches!(hold.threads[0].state, State::Stopped(_)), "{hold:?}");
+                assert_eq!(dir.stat(None).expect("it lives").state, 't');
+                panic!("on purpose, with a thread held");
+            };
+            scope.spawn(hold).join()
+        });
+        let text = tracer.expect_err("it panicked");
+        assert_eq!(text.downcast_ref(), Some(&"on purpose, with a thread held"));
+        let stat = dir.stat(None).expect("it lives");
+        assert!(!matches!(stat.state, 't' | 'T'), "{stat:?}");
+        assert!(super::super::super::denied::tracer(&dir, None).is_none(), "nobody traces it");
     }
 }

@@ -12,7 +12,8 @@ use super::{CollectError, Options, Via};
 use crate::ids::Pid;
 
 pub use again::start_over;
-pub(super) use assemble::capture;
+pub(super) use assemble::{Copying, capture, wait_for_end};
+pub(super) use watch::attach;
 
 /// Reads everything that can be read before the stop; [`Prepared::capture`] then makes all ptrace calls
 /// on one OS thread, which has ended when it returns.

@@ -4,11 +4,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 use threaddump_arch::{Arch, Registers};
 
+use super::super::Interrupted;
 use super::super::arena::Arena;
 use super::super::fingerprint::Fingerprint;
+use super::super::interrupted;
+use super::super::jit::{Lists, Seen};
 use super::super::memory::Memory;
 use super::super::stacks::{Ranges, StackCopier, Stacks};
-use super::hold::{Hold, State};
+use super::hold::{Hold, State, Tracing};
 use super::watch::Attaching;
 use crate::ids::{Pid, Tid};
 use crate::proc::ProcDir;
@@ -19,6 +22,8 @@ use crate::sys::{ptrace, thread};
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
     pub(super) pid: Pid,
+    /// Whether the calling thread traces them already.
+    pub(super) tracing: Tracing,
     /// `/proc/PID`, held open.
     pub(super) dir: &'a ProcDir,
     /// The directory whose maps can be read.
@@ -32,9 +37,13 @@ pub(super) struct Plan<'a> {
     pub(super) all: bool,
     pub(super) ranges: &'a Ranges,
     pub(super) stack_bytes: Option<u64>,
+    /// The thread that is shown as a signal has interrupted it.
+    pub(super) interrupted: Option<Interrupted>,
     pub(super) timeout: Duration,
     pub(super) fingerprint: Option<&'a Fingerprint>,
     pub(super) memory: &'a Memory,
+    /// As they were before the stop.
+    pub(super) jit: &'a Lists,
     /// Tells the thread that waits whether this one blocks.
     pub(super) attaching: Attaching,
 }
@@ -65,15 +74,17 @@ pub(super) struct Catch {
     pub(super) same_program: Option<bool>,
     /// The maps, read during the stop because those from before it did not explain every pc.
     pub(super) maps_text: Option<Vec<u8>>,
+    /// What JIT compilers had registered.
+    pub(super) jit: Seen,
     /// Id of the tracer thread.
     pub(super) tracer: Tid,
 }
 
 /// Stops, copies and releases. What does not answer is released by the end of the calling OS thread,
-/// so that has to end next.
+/// so that has to end next, unless it is to go on as the tracer.
 pub(super) fn run(plan: &Plan<'_>) -> Catch {
     let mut copier = StackCopier::new(plan.tids.len(), plan.memory, plan.ranges, plan.stack_bytes);
-    let mut hold = Hold::new(plan.pid, plan.dir, &plan.attaching, plan.tids.len());
+    let mut hold = Hold::new(plan.pid, plan.tracing, plan.dir, &plan.attaching, plan.tids.len());
     thread::hurry();
     hold.seize(plan.tids);
     let members = plan.dir.list_tasks().unwrap_or_default();
@@ -85,13 +96,14 @@ pub(super) fn run(plan: &Plan<'_>) -> Catch {
     let start = Instant::now();
     stop(&mut hold, plan, start + plan.timeout);
     let mut copied = Vec::with_capacity(hold.threads.len());
-    for held in hold.threads.iter().filter(|held| matches!(held.state, State::Stopped { .. })) {
-        copied.extend(copy(held.tid, plan.arch, &mut copier));
+    for held in hold.threads.iter().filter(|held| matches!(held.state, State::Stopped(_))) {
+        copied.extend(copy(held.tid, plan, &mut copier));
     }
     let same_program = plan
         .fingerprint
         .map(|fingerprint| fingerprint.matches(plan.memory, copied.last().map(|last| last.tid)));
     let maps_text = if knows_code(plan, &copied) { None } else { plan.maps_dir.read("maps").ok() };
+    let jit = copied.last().map(|last| plan.jit.look(plan.memory, last.tid)).unwrap_or_default();
     hold.release();
     let pause = start.elapsed();
     let (refused, tracer) = (hold.refused(), thread::own_id());
@@ -106,6 +118,7 @@ pub(super) fn run(plan: &Plan<'_>) -> Catch {
         refused,
         same_program,
         maps_text,
+        jit,
         tracer,
     }
 }
@@ -140,7 +153,8 @@ fn knows_code(plan: &Plan<'_>, copied: &[Copied]) -> bool {
 }
 
 /// `None` for a thread that was killed while it was held.
-fn copy(tid: Tid, arch: Arch, copier: &mut StackCopier<'_>) -> Option<Copied> {
+fn copy(tid: Tid, plan: &Plan<'_>, copier: &mut StackCopier<'_>) -> Option<Copied> {
+    let arch = plan.arch;
     let mut bytes = [0; ptrace::MAX_REGISTER_SET];
     let length = match ptrace::general_registers(tid, &mut bytes) {
         Ok(length) => length,
@@ -150,13 +164,32 @@ fn copy(tid: Tid, arch: Arch, copier: &mut StackCopier<'_>) -> Option<Copied> {
             return Some(Copied { tid, registers, stacks: Stacks::default() });
         }
     };
-    let Some(registers) = arch.registers_from_prstatus(&bytes[..length]) else {
-        let what = if length == 68 { "32-bit i386 code" } else { "code of an unknown mode" };
+    let Some(mut registers) = arch.registers_from_prstatus(&bytes[..length]) else {
+        let what = mode_of(length);
         let registers = Err(format!("thread {tid} runs {what} ({length} bytes of registers)"));
         return Some(Copied { tid, registers, stacks: Stacks::default() });
     };
+    let handler = plan.interrupted.filter(|interrupted| interrupted.tid == tid);
+    let before = handler.and_then(|handler| interrupted::registers(plan.memory, arch, &handler));
+    registers = before.unwrap_or(registers);
+    if let Some(note) = arch.extra_note()
+        && let Ok(length) = ptrace::register_set(tid, note, &mut bytes)
+    {
+        arch.add_extra_registers(&mut registers, &bytes[..length]);
+    }
     let stacks = copier.copy(tid, arch, &registers);
     Some(Copied { tid, registers: Ok(registers), stacks })
+}
+
+/// What a thread runs whose registers are not as long as those of its program: a program can change the
+/// mode of its processor.
+fn mode_of(length: usize) -> &'static str {
+    match length {
+        68 => "32-bit i386 code",
+        72 => "32-bit arm code",
+        216 => "64-bit x86_64 code",
+        _ => "code of an unknown mode",
+    }
 }
 
 fn now_ns() -> i64 {

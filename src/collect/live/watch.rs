@@ -4,10 +4,11 @@
 //! was killed, and a signal does not interrupt the wait. Any thread of the tracer's process can collect,
 //! though.
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::tracer::{self, Catch, Plan};
+use crate::ids::Pid;
 use crate::proc::ProcDir;
 use crate::sys::wait;
 
@@ -16,11 +17,11 @@ const LONG: Duration = Duration::from_millis(10);
 
 /// Whether the tracer thread is attaching, for another thread to see.
 #[derive(Debug, Default)]
-pub(super) struct Attaching(AtomicU64);
+pub(in super::super) struct Attaching(AtomicU64);
 
 impl Attaching {
     /// Calls what may block.
-    pub(super) fn during<T>(&self, call: impl FnOnce() -> T) -> T {
+    pub(in super::super) fn during<T>(&self, call: impl FnOnce() -> T) -> T {
         self.0.fetch_add(1, Ordering::Relaxed);
         let result = call();
         self.0.fetch_add(1, Ordering::Relaxed);
@@ -42,23 +43,39 @@ pub(super) fn run(plan: &Plan<'_>) -> Catch {
             let _sender = sender;
             tracer::run(plan)
         });
-        let mut before = 0;
-        while receiver.recv_timeout(LONG) == Err(RecvTimeoutError::Timeout) {
-            let now = plan.attaching.now();
-            if now % 2 == 1 && now == before {
-                collect_ended(plan);
-            }
-            before = now;
-        }
+        help(&receiver, &plan.attaching, plan.pid, plan.dir);
         tracer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
+/// Attaches on the calling thread, while another one helps where it blocks.
+pub(in super::super) fn attach<T>(pid: Pid, dir: &ProcDir, attach: impl FnOnce(&Attaching) -> T) -> T {
+    let attaching = &Attaching::default();
+    std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel::<()>();
+        scope.spawn(move || help(&receiver, attaching, pid, dir));
+        let _sender = sender;
+        attach(attaching)
+    })
+}
+
+/// Helps until the other end of the channel goes away.
+fn help(receiver: &Receiver<()>, attaching: &Attaching, pid: Pid, dir: &ProcDir) {
+    let mut before = 0;
+    while receiver.recv_timeout(LONG) == Err(RecvTimeoutError::Timeout) {
+        let now = attaching.now();
+        if now % 2 == 1 && now == before {
+            collect_ended(pid, dir);
+        }
+        before = now;
+    }
+}
+
 /// Collects the threads of the target that have ended. The leader is not waited for by execve.
-fn collect_ended(plan: &Plan<'_>) {
-    let ended = |dir: &ProcDir, tid| dir.stat(Some(tid)).is_ok_and(|stat| stat.has_ended());
-    for tid in plan.dir.list_tasks().unwrap_or_default() {
-        if tid != plan.pid.leader() && ended(plan.dir, tid) {
+fn collect_ended(pid: Pid, dir: &ProcDir) {
+    let ended = |tid| dir.stat(Some(tid)).is_ok_and(|stat| stat.has_ended());
+    for tid in dir.list_tasks().unwrap_or_default() {
+        if tid != pid.leader() && ended(tid) {
             // Those that were not attached to are not ours to collect, which is an error here.
             let _ = wait::reap(tid);
         }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::code;
 use super::denied::{self, is_gone, is_refusal};
+use super::generated::{self, Generated};
 use super::later::Later;
 use super::memory::Memory;
 use super::modules::Finder;
@@ -171,7 +171,7 @@ fn assemble(
     facts::add_inner_ids(&prepared.leader, &prepared.facts, &mut threads);
     let mut later =
         Later { mappings: prepared.mappings, modules: prepared.modules, problems: prepared.problems };
-    let mut code = Vec::new();
+    let mut generated = Generated::default();
     if let Some(memory) = memory {
         // An exec keeps the process id; what was copied would be of two programs.
         let via = Some(memory.via());
@@ -182,7 +182,9 @@ fn assemble(
         if let Some(text) = prepared.dir.read("maps").ok().filter(|text| *text != prepared.maps_text) {
             later.add(&parse_maps(&text), Some(Finder::new(&memory, &prepared.dir)));
         }
-        code = code::copy(&memory, &later.mappings, &later.modules, &threads);
+        let seen = prepared.jit.look(&memory, memory.via());
+        let (dir, facts) = (&prepared.dir, &prepared.facts);
+        generated = generated::copy(&memory, dir, facts, (&prepared.jit, &seen), &mut later, &threads);
     }
     Ok(Snapshot {
         captured_at_ns,
@@ -195,7 +197,8 @@ fn assemble(
         mappings: later.mappings,
         modules: later.modules,
         threads,
-        memory: code,
+        memory: generated.memory,
+        code_names: generated.names,
         problems: later.problems,
     })
 }

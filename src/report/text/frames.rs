@@ -3,7 +3,7 @@ use std::io::{self, Write};
 
 use super::words;
 use crate::report::style::Role;
-use crate::report::{Frame, Style, Thread};
+use crate::report::{Frame, SourceLine, Style, Thread};
 
 /// `0x` and sixteen digits.
 const ADDRESS: usize = 18;
@@ -13,6 +13,7 @@ pub(super) fn write(thread: &Thread, style: &Style, out: &mut dyn Write) -> io::
     for (place, frame) in thread.frames.iter().enumerate() {
         gap(thread, place, style, out)?;
         line(frame, digits, style, out)?;
+        source(frame, style, out)?;
     }
     gap(thread, thread.frames.len(), style, out)
 }
@@ -41,11 +42,31 @@ fn line(frame: &Frame, digits: usize, style: &Style, out: &mut dyn Write) -> io:
     }
     if let (Some(_), Some(module), false) = (&frame.function, &frame.module, frame.inlined) {
         write!(out, "  in {}", style.text(words::base_name(module)))?;
+    } else if frame.function_from == Some("perf_map") {
+        write!(out, "  in {}", style.paint(Role::Quiet, "[perf map]"))?;
     }
     if let Some(how) = words::how(frame.how).filter(|_| !frame.inlined) {
         write!(out, "  {}", style.paint(Role::Warning, format_args!("[{how}]")))?;
     }
     writeln!(out)
+}
+
+/// Lines of the source file, the frame's own marked.
+fn source(frame: &Frame, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    let lines = frame.source.as_deref().unwrap_or_default();
+    let digits = lines.last().map_or(1, |line| line.line.to_string().len());
+    for SourceLine { line, text } in lines {
+        let is_own = frame.line == Some(*line);
+        let role = if is_own { Role::Source } else { Role::Quiet };
+        let mark = if is_own { '>' } else { ' ' };
+        write!(out, "     {}", style.paint(role, format_args!("{mark} {line:digits$} |")))?;
+        let text = words::without_tabs(text);
+        match text.trim_end() {
+            "" => writeln!(out)?,
+            text => writeln!(out, " {}", style.text(text))?,
+        }
+    }
+    Ok(())
 }
 
 /// The pc, or for an inlined function the frame it is part of.

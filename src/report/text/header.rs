@@ -34,10 +34,13 @@ pub(super) fn write(report: &Report, style: &Style, out: &mut dyn Write) -> io::
         line("advice", style.text(advice), style, out)?;
     }
     if let Some(signal) = &report.signal {
-        let address = signal.address.map_or(String::new(), |address| format!(" at address {:#x}", address.0));
-        let thread = signal.tid.map_or(String::new(), |tid| format!(" in thread {tid}"));
-        line("signal", style.text(&format!("{}{address}{thread}", signal.name)), style, out)?;
+        line("signal", style.text(&words::signal(signal)), style, out)?;
     }
+    Ok(())
+}
+
+/// What is missing, which is known when everything was looked up.
+pub(super) fn write_problems(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
     missing(report, style, out)?;
     problems(&report.problems, style, out)
 }
@@ -105,6 +108,7 @@ fn capture(report: &Report) -> String {
     let how = match report.source {
         Source::Ptrace => "by ptrace",
         Source::Proc => "from /proc",
+        Source::Core => return format!("{} in a core file", words::time(&report.captured_at)),
     };
     let held = match report.pause_ns {
         Some(ns) => format!("held for {}", words::duration(ns)),

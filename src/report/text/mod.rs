@@ -4,7 +4,7 @@ mod frames;
 mod header;
 mod registers;
 mod thread;
-mod words;
+pub(super) mod words;
 
 use std::io::{self, Write};
 
@@ -15,10 +15,27 @@ use super::{Report, Style};
 /// # Errors
 /// Those of `out`.
 pub fn write(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    header::write(report, style, out)?;
+    write_head(report, style, out)?;
+    write_rest(report, style, out)
+}
+
+/// Writes the first lines, for which an [`outline`](super::outline) is enough.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_head(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    header::write(report, style, out)
+}
+
+/// Writes what follows [`write_head`].
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_rest(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+    header::write_problems(report, style, out)?;
     for thread in &report.threads {
         writeln!(out)?;
-        thread::write(thread, style, out)?;
+        thread::write(thread, report.signal.as_ref(), style, out)?;
     }
     Ok(())
 }

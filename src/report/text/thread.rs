@@ -3,15 +3,27 @@ use std::io::{self, Write};
 
 use super::{frames, header, registers, words};
 use crate::report::style::Role;
-use crate::report::{Style, Thread};
+use crate::report::{Signal, Style, Thread};
 
-pub(super) fn write(thread: &Thread, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(
+    thread: &Thread,
+    signal: Option<&Signal>,
+    style: &Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     // A quote in a name would seem to end it.
-    let name = thread.name.replace('"', "\\\"");
+    let name = match &thread.name {
+        unknown if unknown.is_empty() => "name unknown".to_owned(),
+        known => format!("\"{}\"", known.replace('"', "\\\"")),
+    };
     let inner = thread.ns_tid.filter(|&inner| inner != thread.tid.0);
     let inner = inner.map(|inner| format!(", {inner} in its namespace")).unwrap_or_default();
-    let title = format!("thread {} (tid {}{inner}) \"{name}\":", thread.index, thread.tid);
-    write!(out, "{} {}", style.name(Role::Title, &title), words::doing(thread))?;
+    let title = format!("thread {} (tid {}{inner}) {name}:", thread.index, thread.tid);
+    write!(out, "{} ", style.name(Role::Title, &title))?;
+    match signal.filter(|signal| signal.tid == Some(thread.tid)) {
+        Some(signal) => write!(out, "{}", style.paint(Role::Warning, format_args!("got {}", signal.name)))?,
+        None => write!(out, "{}", words::doing(thread))?,
+    }
     let facts = words::facts(thread);
     let comma = if facts.is_empty() { "" } else { ", " };
     writeln!(out, "{comma}{}", style.text(&facts))?;

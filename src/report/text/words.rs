@@ -1,5 +1,5 @@
 //! Codes, numbers and times in words.
-use crate::report::{END_EXITED, END_KERNEL_WORKER, END_NOT_STOPPED, END_RUNNING, Thread};
+use crate::report::{END_EXITED, END_KERNEL_WORKER, END_NOT_STOPPED, END_RUNNING, Signal, Thread, codes};
 
 /// What a thread is doing.
 pub(super) fn doing(thread: &Thread) -> String {
@@ -20,10 +20,33 @@ pub(super) fn doing(thread: &Thread) -> String {
         None => "state unknown",
     };
     let Some(call) = &thread.syscall else { return state.to_owned() };
+    // Core files do not tell the state; the call does.
+    let state = if thread.state.is_some() { format!("{state} ") } else { String::new() };
     match call.name {
-        Some(name) => format!("{state} in {name}"),
-        None => format!("{state} in system call {}", call.number),
+        Some(name) => format!("{state}in {name}"),
+        None => format!("{state}in system call {}", call.number),
     }
+}
+
+/// A signal with its number, its cause, the address it is about, and the thread that got it.
+pub(super) fn signal(signal: &Signal) -> String {
+    let mut text = format!("{} ({})", signal.name, signal.number);
+    match (signal.code_name, signal.code) {
+        (Some(name), Some(code)) => {
+            let meaning =
+                codes::meaning(signal.number, code).map_or(String::new(), |words| format!(": {words}"));
+            text += &format!(", {name}{meaning}");
+        }
+        (None, Some(code)) => text += &format!(", code {code}"),
+        (_, None) => {}
+    }
+    if let Some(address) = signal.address {
+        text += &format!(", at address {:#x}", address.0);
+    }
+    if let Some(tid) = signal.tid {
+        text += &format!(", in thread {tid}");
+    }
+    text
 }
 
 /// What `/proc` knows of a thread beyond that, where there is little else.
@@ -51,7 +74,7 @@ pub(super) fn how(code: &str) -> Option<&str> {
 }
 
 /// Why a walk ended before its root.
-pub(super) fn end(thread: &Thread) -> Option<String> {
+pub(in crate::report) fn end(thread: &Thread) -> Option<String> {
     if thread.has_whole_stack() {
         return None;
     }
@@ -122,6 +145,25 @@ pub(super) fn seconds(rfc_3339: &str) -> String {
 /// The last part of a path.
 pub(super) fn base_name(path: &str) -> &str {
     path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(path)
+}
+
+/// Columns between the places that tabs lead to.
+const TAB: usize = 8;
+
+/// A line with spaces instead of tabs.
+pub(super) fn without_tabs(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut column = 0;
+    for character in line.chars() {
+        let width = if character == '\t' { TAB - column % TAB } else { 1 };
+        if character == '\t' {
+            text.extend(std::iter::repeat_n(' ', width));
+        } else {
+            text.push(character);
+        }
+        column += width;
+    }
+    text
 }
 
 /// At most `max` characters.

@@ -81,6 +81,11 @@ extern "C" fn count_frames(pc: u64, sp: u64) -> usize {
 #[used]
 static ENTRY: extern "C" fn(u64, u64) -> usize = count_frames;
 
+/// And the relay, which takes all of its code with it.
+#[used]
+static INSTALL: fn(threaddump_relay::Options) -> Result<(), threaddump_relay::InstallError> =
+    threaddump_relay::install;
+
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
     loop {}

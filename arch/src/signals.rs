@@ -1,0 +1,37 @@
+//! What signals are called.
+
+/// Names of the signals from 1 on, and the descriptions that Go's runtime prints. All architectures in this
+/// crate number them alike (`include/uapi/asm-generic/signal.h`, and i386's and s390x's own).
+pub const SIGNALS: [(&str, &str); 31] = [
+    ("SIGHUP", "terminal line hangup"),
+    ("SIGINT", "interrupt"),
+    ("SIGQUIT", "quit"),
+    ("SIGILL", "illegal instruction"),
+    ("SIGTRAP", "trace trap"),
+    ("SIGABRT", "abort"),
+    ("SIGBUS", "bus error"),
+    ("SIGFPE", "floating-point exception"),
+    ("SIGKILL", "kill"),
+    ("SIGUSR1", "user-defined signal 1"),
+    ("SIGSEGV", "segmentation violation"),
+    ("SIGUSR2", "user-defined signal 2"),
+    ("SIGPIPE", "write to broken pipe"),
+    ("SIGALRM", "alarm clock"),
+    ("SIGTERM", "termination"),
+    ("SIGSTKFLT", "stack fault"),
+    ("SIGCHLD", "child status has changed"),
+    ("SIGCONT", "continue"),
+    ("SIGSTOP", "stop, unblockable"),
+    ("SIGTSTP", "keyboard stop"),
+    ("SIGTTIN", "background read from tty"),
+    ("SIGTTOU", "background write to tty"),
+    ("SIGURG", "urgent condition on socket"),
+    ("SIGXCPU", "cpu limit exceeded"),
+    ("SIGXFSZ", "file size limit exceeded"),
+    ("SIGVTALRM", "virtual alarm clock"),
+    ("SIGPROF", "profiling alarm clock"),
+    ("SIGWINCH", "window size change"),
+    ("SIGIO", "i/o now possible"),
+    ("SIGPWR", "power failure restart"),
+    ("SIGSYS", "bad system call"),
+];

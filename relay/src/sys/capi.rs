@@ -1,0 +1,27 @@
+//! The call for C programs; `include/threaddump_relay.h` declares it.
+use core::ffi::{CStr, c_char, c_int};
+
+use crate::{InstallError, Options, install};
+
+/// Installs the relay with settings as in the environment variable `THREADDUMP`, or with its defaults if
+/// `settings` is null. Gives 0, 1 if the settings are not understood, 2 if it is installed already, and 3 if
+/// it cannot be installed.
+///
+/// # Safety
+/// `settings` must be null or a string that ends with a zero byte.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn threaddump_relay_install(settings: *const c_char) -> c_int {
+    let mut options = Options::DEFAULT;
+    if !settings.is_null() {
+        // SAFETY: the caller answers for it.
+        let settings = unsafe { CStr::from_ptr(settings) };
+        if options.apply(settings.to_bytes()).is_err() {
+            return 1;
+        }
+    }
+    match install(options) {
+        Ok(()) => 0,
+        Err(InstallError::Installed) => 2,
+        Err(InstallError::Unsupported | InstallError::Memory | InstallError::Signals) => 3,
+    }
+}

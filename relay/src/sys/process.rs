@@ -1,0 +1,16 @@
+//! Starting the helper.
+use super::calls::check;
+use super::machine::clone;
+use super::stack::{Call, run};
+
+const CLONE_VM: usize = 0x100;
+const CLONE_VFORK: usize = 0x4000;
+
+/// Runs `work` in a new process that shares this memory, on a stack that ends at `top`, until it starts a
+/// program or exits. No signal tells of its end (clone(2)). The stack must be used by nobody else.
+pub(crate) fn clone_shared<T>(top: usize, work: fn(&T), value: &T) -> Result<u32, i32> {
+    let call = Call { work, value };
+    let argument = &raw const call as usize;
+    // SAFETY: this thread sleeps until the child no longer uses our memory, and the stack is kept for it.
+    check(unsafe { clone(CLONE_VM | CLONE_VFORK, top & !15, run::<T>, argument) }).map(|pid| pid as u32)
+}

@@ -1,0 +1,172 @@
+//! The definition of the command line. Doc comments here are the help texts and the man page.
+mod commands;
+mod render;
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub(super) use commands::{
+    CompletionsArgs, CoreArgs, DumpArgs, FollowArgs, HelperArgs, ReplayArgs, RunArgs, SymbolizeArgs,
+    WatchArgs,
+};
+pub(super) use render::RenderArgs;
+pub use render::{ColorChoice, Format};
+
+const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
+       threaddump run [OPTIONS] -- <CMD> [ARGS]...
+       threaddump watch [OPTIONS] <PID|NAME>
+       threaddump core [OPTIONS] <COREFILE>
+       threaddump replay [OPTIONS] <SNAPSHOT>
+       threaddump symbolize [OPTIONS] [FILE]
+       threaddump completions <SHELL>";
+
+const AFTER_HELP: &str = "\
+A process that is named like a command is reached after two dashes: threaddump -- replay
+
+Exit status: 0 everything shown, 1 threads or frames are missing, 2 nothing shown, 64 wrong usage";
+
+const RUN_EXIT: &str = "\
+Exit status: that of the program, or 128 and the number of the signal that ended it;
+125 threaddump failed, 126 the program cannot be run, 127 it was not found, 64 wrong usage";
+
+const PATTERN_HELP: &str = "Write each dump to a file: %p pid, %t seconds since 1970, %n number";
+
+const PATTERN_LONG_HELP: &str = "\
+Write each dump to a file: %p pid, %t seconds since 1970, %n number
+
+A file that is there is replaced when the new one is complete. A symbolic link is not followed.";
+const CORE_HELP: &str = "\
+Examples:
+  threaddump core core.1234
+  threaddump core --exe ./server.debug core.1234.zst
+  coredumpctl dump -o - 1234 | threaddump core -
+
+Exit status: as for a dump";
+
+/// Shows what every thread of a running program is doing
+///
+/// Stops all threads of each target for some milliseconds, copies their registers and stacks, lets
+/// them go on, and then prints their stacks with function names, source lines and registers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "threaddump",
+    version,
+    override_usage = USAGE,
+    after_help = AFTER_HELP,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(super) struct Cli {
+    /// What to do, if not dump a process.
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    /// Arguments of the dump.
+    #[command(flatten)]
+    pub(super) dump: DumpArgs,
+}
+
+/// The other commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Start a program, and dump it on SIGQUIT (Ctrl-\\) and when it crashes
+    ///
+    /// The program runs at full speed. It owns standard input and output; dumps go to standard
+    /// error, or to files.
+    #[command(after_help = RUN_EXIT)]
+    Run(RunArgs),
+    /// Dump a running process on SIGQUIT and when it crashes
+    ///
+    /// Ends when the process does, or on SIGINT (Ctrl-C) and SIGTERM; the process then runs on
+    /// alone. A SIGQUIT (Ctrl-\\) to this program dumps the process and sends it nothing.
+    #[command(after_help = "Exit status: as for a dump; 0 if there was none")]
+    Watch(WatchArgs),
+    /// Dump from a core file
+    ///
+    /// Shows all threads as they were when the program crashed, the one that got the signal first; or
+    /// when a debugger wrote the file (gcore). Files compressed by zstd, xz, lz4 or gzip are
+    /// decompressed. What is missing in a truncated or damaged file is said, the rest is shown.
+    #[command(after_help = CORE_HELP)]
+    Core(CoreArgs),
+    /// Print a dump from a file that --save-snapshot wrote
+    ///
+    /// The output is the same as it was when the snapshot was saved, as long as the ELF and debug
+    /// files it names are still there.
+    #[command(after_help = "Exit status: as for a dump")]
+    Replay(ReplayArgs),
+    /// Name the frames of a text that has only places in modules
+    ///
+    /// These are the lines of --format go, and those of the text, that hold a module, an offset and
+    /// a build ID, as a program prints them without its debug information. They get their
+    /// functions, inlined functions and source lines; all other lines pass as they are. A file
+    /// that has not the build ID is not used.
+    #[command(after_help = "Exit status: 0 all frames have names, 1 some have none, 2 nothing done")]
+    Symbolize(SymbolizeArgs),
+    /// Dump the process that has started this one, for a thread in its signal handler
+    #[command(hide = true)]
+    RelayHelper(HelperArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+impl Cli {
+    /// Whether errors are left to the exit status.
+    pub(super) fn is_quiet(&self) -> bool {
+        match &self.command {
+            None => self.dump.render.quiet,
+            Some(Command::Core(arguments)) => arguments.render.quiet,
+            Some(Command::Replay(arguments)) => arguments.render.quiet,
+            Some(Command::Run(arguments)) => arguments.follow.render.quiet,
+            Some(Command::Watch(arguments)) => arguments.follow.render.quiet,
+            Some(Command::Symbolize(arguments)) => arguments.quiet,
+            // The relay makes the dump if this one does not.
+            Some(Command::RelayHelper(_)) => true,
+            Some(Command::Completions(_)) => false,
+        }
+    }
+}
+
+pub(super) fn command() -> clap::Command {
+    // There may be more than one dump.
+    let pattern = |command: clap::Command| {
+        command.mut_arg("output", |output| {
+            output.value_name("PATTERN").help(PATTERN_HELP).long_help(PATTERN_LONG_HELP)
+        })
+    };
+    Cli::command().mut_subcommand("run", pattern).mut_subcommand("watch", pattern)
+}
+
+/// # Errors
+/// Wrong usage; also help and version, which clap treats as errors.
+pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let given = |id: &clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    if let Some(name) = matches.subcommand_name()
+        && matches.ids().any(given)
+    {
+        // They would have no effect: the command has options of its own.
+        let text = format!(
+            "nothing may stand before the command '{name}'\n\n  \
+             tip: its options come after it; a process named '{name}' is given after '--'"
+        );
+        return Err(command.error(ErrorKind::ArgumentConflict, text));
+    }
+    let cli = Cli::from_arg_matches(&matches)?;
+    let (saved, output) = match &cli.command {
+        Some(Command::Core(arguments)) => (&arguments.save_snapshot, &arguments.render.output),
+        _ => (&cli.dump.save_snapshot, &cli.dump.render.output),
+    };
+    if saved.is_some() && saved == output {
+        let text = "--output and --save-snapshot name the same file";
+        return Err(command.error(ErrorKind::ArgumentConflict, text));
+    }
+    if cli.dump.save_snapshot.is_some() && cli.dump.targets.len() > 1 {
+        let text = "--save-snapshot is for one process, and several were given";
+        return Err(command.error(ErrorKind::ArgumentConflict, text));
+    }
+    Ok(cli)
+}

@@ -1,0 +1,53 @@
+//! Starting a program and following it.
+use std::io;
+
+use nix::sys::signal::Signal;
+
+use super::Exit;
+use super::args::RunArgs;
+use super::follow::{Dumper, Stream, take_signals};
+use crate::collect::follow::{Outcome, Target, attend, follow};
+use crate::error::{Failure, plain};
+use crate::sys::wait::End;
+
+/// As of env(1), timeout(1) and shells.
+const OWN_FAILURE: Exit = Exit::Of(125);
+const CANNOT_RUN: Exit = Exit::Of(126);
+const NOT_FOUND: Exit = Exit::Of(127);
+
+pub(super) fn run(arguments: &RunArgs) -> Result<Exit, Failure> {
+    let own = |failure: Failure| match failure.exit() {
+        Exit::Usage => failure,
+        _ => failure.with_exit(OWN_FAILURE),
+    };
+    let dumper = Dumper::new(&arguments.follow, Stream::Stderr)?;
+    let (signals, inherited) = take_signals(&[Signal::SIGUSR1, Signal::SIGUSR2]).map_err(own)?;
+    let target = Target::Start(arguments.command.clone(), inherited);
+    let outcome = follow(target, arguments.follow.options(), &signals, |ticket| dumper.dump(ticket));
+    match outcome.map_err(|error| own(Failure::from(error)))? {
+        Outcome::Ended(end) => Ok(status(end)),
+        Outcome::NotStarted(error) => Err(not_started(arguments, &error)),
+        Outcome::Released(pid) => match attend(pid, &signals) {
+            Some(end) => Ok(status(end)),
+            None => Err(own(Failure::new(format!("cannot tell how process {pid} ended")))),
+        },
+    }
+}
+
+fn status(end: End) -> Exit {
+    let status = match end {
+        End::Exited(status) => status & 0xff,
+        End::Killed(signal) => 128 + signal,
+    };
+    Exit::Of(u8::try_from(status).unwrap_or(u8::MAX))
+}
+
+fn not_started(arguments: &RunArgs, error: &io::Error) -> Failure {
+    let name = arguments.command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let failure = Failure::new(format!("cannot run {name}: {}", plain(error)));
+    if error.kind() == io::ErrorKind::NotFound {
+        failure.advise("check the name, and PATH").with_exit(NOT_FOUND)
+    } else {
+        failure.with_exit(CANNOT_RUN)
+    }
+}

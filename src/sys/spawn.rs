@@ -1,0 +1,114 @@
+//! Starting a program that waits at a gate until it is traced: fork(2), then execvp(3).
+#![allow(unsafe_code)]
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+
+use nix::fcntl::OFlag;
+use nix::sys::signal::SigSet;
+use nix::unistd::pipe2;
+
+use crate::ids::Pid;
+
+/// A process that waits at its gate, before it becomes the program.
+#[derive(Debug)]
+pub struct Gated {
+    /// Its id.
+    pub pid: Pid,
+    gate: Option<File>,
+    failure: File,
+}
+
+/// What the program is to inherit although we changed it for ourselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Inherited {
+    /// The blocked signals.
+    pub mask: SigSet,
+    /// Whether SIGCHLD is ignored.
+    pub ignores_children: bool,
+}
+
+/// Starts a process that will become the program. `arguments` begin with its name, which is looked for in
+/// `PATH`. If this process ends before the gate is opened, the program is started all the same.
+///
+/// # Errors
+/// As pipe2(2) and fork(2); `InvalidInput` for an argument that holds a NUL byte, or none at all.
+pub fn gated(arguments: &[OsString], inherited: Inherited) -> io::Result<Gated> {
+    let arguments: Vec<CString> = arguments
+        .iter()
+        .map(|argument| CString::new(argument.clone().into_vec()))
+        .collect::<Result<_, _>>()?;
+    if arguments.is_empty() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut pointers: Vec<*const libc::c_char> = arguments.iter().map(|text| text.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    let (gate_read, gate_write) = pipe2(OFlag::O_CLOEXEC)?;
+    let (failure_read, failure_write) = pipe2(OFlag::O_CLOEXEC)?;
+    // SAFETY: the child calls nothing but async-signal-safe functions until it becomes another program
+    // or ends, and touches no lock or allocator, so it does not matter what other threads were doing.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            let others = [gate_write.as_raw_fd(), failure_read.as_raw_fd()];
+            become_program(&pointers, &inherited, gate_read.as_raw_fd(), failure_write.as_raw_fd(), others)
+        }
+        pid => {
+            let (gate, failure) = (Some(File::from(gate_write)), File::from(failure_read));
+            drop::<[OwnedFd; 2]>([gate_read, failure_write]);
+            Ok(Gated { pid: Pid(pid), gate, failure })
+        }
+    }
+}
+
+impl Gated {
+    /// Lets the process become the program.
+    pub fn open(&mut self) {
+        if let Some(mut gate) = self.gate.take() {
+            // It also goes on if nothing can be read any more.
+            let _ = gate.write_all(b"g");
+        }
+    }
+
+    /// Why it did not become the program. Only for a process that has ended: it waits otherwise.
+    pub fn failure(&mut self) -> Option<io::Error> {
+        let mut bytes = [0; 4];
+        self.failure.read_exact(&mut bytes).ok()?;
+        Some(io::Error::from_raw_os_error(i32::from_ne_bytes(bytes)))
+    }
+}
+
+/// What the child does. `others` are its copies of our ends of the pipes, without which it hears of our end.
+fn become_program(
+    arguments: &[*const libc::c_char],
+    inherited: &Inherited,
+    gate: i32,
+    failure: i32,
+    others: [i32; 2],
+) -> ! {
+    for fd in others {
+        // SAFETY: a descriptor of this process, which nobody uses from here on.
+        unsafe { libc::close(fd) };
+    }
+    let mut byte = 0_u8;
+    // SAFETY: one byte that is ours; all signals of ours are blocked, so nothing interrupts it for long.
+    unsafe { libc::read(gate, (&raw mut byte).cast(), 1) };
+    // SAFETY: sets a disposition to one of the two fixed ones. Rust ignores SIGPIPE for itself.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    if inherited.ignores_children {
+        // SAFETY: as above.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    }
+    let mask: *const libc::sigset_t = inherited.mask.as_ref();
+    // SAFETY: `mask` is a valid set that outlives the call.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, mask, std::ptr::null_mut()) };
+    // SAFETY: the array ends with a null pointer, and each other points to a C string; all outlive the call.
+    unsafe { libc::execvp(arguments[0], arguments.as_ptr()) };
+    let error = nix::errno::Errno::last_raw().to_ne_bytes();
+    // SAFETY: four bytes that are ours.
+    unsafe { libc::write(failure, error.as_ptr().cast(), error.len()) };
+    // SAFETY: ends this process without running anything of the one it was forked from.
+    unsafe { libc::_exit(127) }
+}
