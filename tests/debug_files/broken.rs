@@ -1,7 +1,7 @@
 //! Debug files that are cut off, overwritten, or another program's.
 use std::fs;
 
-use crate::build::{Folder, other};
+use crate::build::Folder;
 use crate::program::{dump, is_bare, is_whole, start};
 
 /// What is done to a file: it is cut off at a third or two thirds, its end is overwritten, or its middle.
@@ -94,7 +94,7 @@ fn a_damaged_dwo_file_costs_functions_but_no_lines_and_no_symbols() {
         let lines = frames.iter().all(|frame| frame.contains(':'));
         assert!(has_names(&frames) && lines, "{what}: {frames:?} {problems:?}");
         assert!(
-            is_whole(&frames) || problems.iter().any(|text| text.contains("a.dwo")),
+            is_whole(&frames) || problems.iter().any(|text| text.contains("split debug file")),
             "{what}: {problems:?}"
         );
     }
@@ -142,7 +142,7 @@ fn damaged_mini_debug_info_costs_its_own_names() {
     folder.run(
         "mini_debug_info.c",
         "cc -O2 -g -Wl,--build-id=sha1 -rdynamic $SRC -o full && strip -o bare full && \
-         objcopy -S --keep-symbol=stay full mini && xz -c mini > mini.xz && \
+         objcopy -S -w --keep-symbol='stay*' full mini && xz -c mini > mini.xz && \
          cp mini.xz damaged.xz && objcopy --add-section .gnu_debugdata=mini.xz bare prog",
     );
     let functions = |what: &str| {
@@ -160,18 +160,13 @@ fn damaged_mini_debug_info_costs_its_own_names() {
         // An empty section is none.
         assert!(!found && (what == "empty" || problems.iter().any(is_note)), "{what}: {problems:?}");
     }
-    let id = fs::read(folder.path("mini")).unwrap();
-    let note = b"GNU\0";
-    let at = id.windows(4).position(|bytes| bytes == note).expect("it has a build ID") + 4;
-    let mut changed = id;
-    changed[at] ^= 1;
-    fs::write(folder.path("mini"), changed).unwrap();
     folder.run(
         "mini_debug_info.c",
-        "xz -c mini > mini.xz && objcopy --add-section .gnu_debugdata=mini.xz bare prog",
+        "cc -O2 -g -Wl,--build-id=0x1234567890 -rdynamic $SRC -o second && \
+         objcopy -S -w --keep-symbol='stay*' second mini && xz -c mini > mini.xz && \
+         objcopy --add-section .gnu_debugdata=mini.xz bare prog",
     );
     let (found, problems) = functions("another build ID");
-    let is_note = |text: &String| text.contains("its build ID is ") && text.contains(", not ");
+    let is_note = |text: &String| text.contains("its build ID is 1234567890, not ");
     assert!(!found && problems.iter().any(is_note), "{problems:?}");
-    assert_ne!(other("a0"), "a0");
 }

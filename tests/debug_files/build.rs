@@ -53,8 +53,3 @@ impl Drop for Folder {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
-
-/// A build ID with one digit changed.
-pub(crate) fn other(id: &str) -> String {
-    format!("{}{}", &id[..id.len() - 1], if id.ends_with('0') { '1' } else { '0' })
-}
