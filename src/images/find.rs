@@ -255,23 +255,23 @@ impl<'s> Finder<'s> {
         files.filter_map(Result::ok).map(|file| self.map(&file)).collect()
     }
 
-    /// The separate debug file for a build ID.
-    pub(super) fn debug_file(&self, build_id: &[u8]) -> Option<(Opened<'s>, PathBuf)> {
+    /// The separate debug file for a build ID; the reasons why files at its places were refused go to
+    /// `refused`.
+    pub(super) fn debug_file(
+        &self,
+        build_id: &[u8],
+        refused: &mut Vec<String>,
+    ) -> Option<(Opened<'s>, PathBuf)> {
         if let Some(path) = self.supplied.borrow().get(build_id) {
-            return Some((self.debug_candidate(&open_regular(path).ok()?, build_id)?, path.clone()));
+            let opened = self.debug_candidate(open_regular(path), path, build_id, refused)?;
+            return Some((opened, path.clone()));
         }
         let digits = hex(build_id);
         let (first, rest) = digits.split_at_checked(2).filter(|(_, rest)| !rest.is_empty())?;
         let name = format!(".build-id/{first}/{rest}.debug");
         self.debug_dirs.iter().find_map(|dir| {
             let path = dir.join(&name);
-            let in_target = self.root.is_some().then(|| self.open(&path));
-            let on_host = || open_regular(&path);
-            let opened = in_target
-                .and_then(Result::ok)
-                .and_then(|file| self.debug_candidate(&file, build_id))
-                .or_else(|| self.debug_candidate(&on_host().ok()?, build_id))?;
-            Some((opened, path))
+            Some((self.by_build_id(&path, build_id, refused)?, path))
         })
     }
 
@@ -315,21 +315,56 @@ impl<'s> Finder<'s> {
         })
     }
 
-    /// The file that a debug file shares with others (`.gnu_debugaltlink`), by its build ID.
-    pub(super) fn shared_debug_file(&self, elf: &Elf<'_>, debug_file: &Path) -> Option<Opened<'s>> {
+    /// The file that a debug file shares with others (`.gnu_debugaltlink`), by its build ID; why it is
+    /// missing goes to `refused`.
+    pub(super) fn shared_debug_file(
+        &self,
+        elf: &Elf<'_>,
+        debug_file: &Path,
+        refused: &mut Vec<String>,
+    ) -> Option<Opened<'s>> {
         let link = AltLink::of(elf)?;
-        let at_path = |path: PathBuf| {
-            let in_target = self.root.is_some().then(|| self.open(&path).ok()).flatten();
-            let in_target = in_target.and_then(|file| self.debug_candidate(&file, link.build_id));
-            in_target.or_else(|| self.debug_candidate(&open_regular(&path).ok()?, link.build_id))
-        };
-        let found = link.paths(debug_file, &self.debug_dirs).into_iter().find_map(at_path);
-        found.or_else(|| self.debug_file(link.build_id).map(|(opened, _)| opened))
+        let paths = link.paths(debug_file, &self.debug_dirs);
+        let found = paths.iter().find_map(|path| self.by_build_id(path, link.build_id, refused));
+        let found = found.or_else(|| self.debug_file(link.build_id, refused).map(|(opened, _)| opened));
+        if found.is_none() {
+            let (file, name, id) = (debug_file.display(), link.path.display(), hex(link.build_id));
+            refused
+                .push(format!("{file}: the file it shares names with was not found: {name} (build ID {id})"));
+        }
+        found
     }
 
-    fn debug_candidate(&self, file: &File, build_id: &[u8]) -> Option<Opened<'s>> {
-        let opened = self.map(file).ok()?;
-        (notes::build_id(&opened.contents.elf) == Some(build_id)).then_some(opened)
+    /// The file at a path in the target's root, or else on this machine, if it has the build ID.
+    fn by_build_id(&self, path: &Path, build_id: &[u8], refused: &mut Vec<String>) -> Option<Opened<'s>> {
+        let in_target = self.root.as_ref().map(|_| self.open(path));
+        let in_target = in_target.and_then(|file| self.debug_candidate(file, path, build_id, refused));
+        in_target.or_else(|| self.debug_candidate(open_regular(path), path, build_id, refused))
+    }
+
+    /// A file that has to have a build ID. One that is not there is no reason for a word.
+    fn debug_candidate(
+        &self,
+        file: io::Result<File>,
+        path: &Path,
+        build_id: &[u8],
+        refused: &mut Vec<String>,
+    ) -> Option<Opened<'s>> {
+        let opened = match file {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return None;
+            }
+            file => file.map_err(|error| error.to_string()).and_then(|file| self.map(&file)),
+        };
+        let checked = opened.and_then(|opened| match notes::build_id(&opened.contents.elf) {
+            Some(found) if found == build_id => Ok(opened),
+            found => {
+                let found = found.map_or_else(|| "missing".to_owned(), hex);
+                Err(format!("its build ID is {found}, not {}", hex(build_id)))
+            }
+        });
+        let note = |why: String| refused.push(format!("cannot use debug file {}: {why}", path.display()));
+        checked.map_err(note).ok()
     }
 }
 

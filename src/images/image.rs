@@ -250,7 +250,8 @@ impl<'s> Image<'s> {
     fn shared_debug(&self, holder: &Contents<'s>) -> Option<&Opened<'s>> {
         let separate = self.debug.get().and_then(Option::as_ref).map(|(_, path)| path.as_path());
         let path = separate.unwrap_or(Path::new(OsStr::from_bytes(&self.path)));
-        self.shared_debug.get_or_init(|| self.finder.shared_debug_file(&holder.elf, path)).as_ref()
+        let find = || self.finder.shared_debug_file(&holder.elf, path, &mut self.refused.borrow_mut());
+        self.shared_debug.get_or_init(find).as_ref()
     }
 
     /// What `info`, which is this image's, says about a file address. Files of split DWARF that it needs
@@ -308,11 +309,13 @@ impl<'s> Image<'s> {
     pub(super) fn look_again(&mut self, build_id: &[u8]) -> bool {
         if self.build_id() == Some(build_id) {
             let had = self.debug_frame().is_some();
+            self.refused.borrow_mut().clear();
             self.debug = OnceCell::new();
             self.shared_debug = OnceCell::new();
             return !had && self.debug_frame().is_some();
         }
         if self.shared_debug.get().is_some_and(Option::is_none) && !self.generated {
+            self.refused.borrow_mut().clear();
             self.shared_debug = OnceCell::new();
         }
         false
@@ -329,7 +332,8 @@ impl<'s> Image<'s> {
 
     fn debug_contents(&self) -> Option<&Contents<'s>> {
         let find = || {
-            let by_id = self.build_id().and_then(|id| self.finder.debug_file(id));
+            let by_id =
+                self.build_id().and_then(|id| self.finder.debug_file(id, &mut self.refused.borrow_mut()));
             by_id.or_else(|| {
                 let elf = &self.contents.as_ref()?.elf;
                 let path = Path::new(OsStr::from_bytes(&self.path));
