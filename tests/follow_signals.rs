@@ -72,6 +72,27 @@ fn a_storm_of_signals_reaches_a_watched_program_while_it_is_dumped() {
 }
 
 #[test]
+fn a_reader_that_does_not_read_keeps_nobody() {
+    let _lock = one_at_a_time();
+    let mut counter = Counter::start(8);
+    let mut command = Command::new(tool());
+    // The pipe takes 64 KiB, and nobody empties it.
+    command.args(["watch", "--no-lines"]).arg(counter.pid.to_string()).stdin(Stdio::null());
+    let watch = Watch(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts"));
+    assert!(comes(|| hurt::threads(counter.pid).iter().all(|thread| thread.tracer != 0)), "all are traced");
+    for _ in 0..60 {
+        quit(counter.pid);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Also from what is still in line.
+    assert!(comes(|| hurt::threads(counter.pid).iter().all(|thread| thread.state != 't')), "all go on");
+    counter.check_goes_on().unwrap_or_else(|error| panic!("amid the dumps: {error}"));
+    drop(watch);
+    counter.finish().unwrap_or_else(|error| panic!("in the end: {error}"));
+    summary("watch: a target goes on although nobody reads what was asked for 60 times");
+}
+
+#[test]
 fn a_watching_tool_may_be_killed_at_any_moment() {
     let _lock = one_at_a_time();
     let dumps = scratch_file("killed.dump");
