@@ -42,6 +42,13 @@ impl Drop for Watch {
     }
 }
 
+/// Whether a thread of a process has started another process.
+fn has_children(pid: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let started = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children"));
+    tasks.filter_map(|task| started(task).ok()).any(|children| !children.is_empty())
+}
+
 /// A pseudo-random number below a limit, from a state that is not zero.
 fn below(state: &mut u64, limit: u64) -> u64 {
     *state ^= *state << 13;
@@ -238,6 +245,8 @@ fn programs_that_replace_each_other_are_followed_and_survive_the_tool() {
         let mut command = Command::new(tool());
         command.args(["run", "--no-lines", "-q", "-o"]).arg(&dumps).arg("--").arg(&program).arg("40");
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+        // Before that there is no program that could go on.
+        assert!(comes(|| has_children(child.id())), "it starts the program");
         std::thread::sleep(Duration::from_micros(below(&mut seed, 60_000)));
         child.kill().expect("it is our child");
         // Its output ends when the last of the chain does, which has no tool any more.

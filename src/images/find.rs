@@ -15,7 +15,7 @@ use threaddump_arch::Arch;
 
 use super::FileAccess;
 use super::elf::{Elf, Layout};
-use super::links::{self, AltLink, DebugLink};
+use super::links;
 use super::sections::Contents;
 use super::store::Store;
 use super::{generated, notes};
@@ -54,6 +54,15 @@ type FileKey = (u64, u64, u64, i64, i64);
 pub(super) struct Opened<'s> {
     pub(super) contents: Contents<'s>,
     pub(super) mapping: &'s FileMapping,
+}
+
+/// A file that is at a path.
+#[derive(Debug)]
+pub(super) struct Found<'s> {
+    pub(super) opened: Opened<'s>,
+    pub(super) file: File,
+    /// Whether the target would find it there, too.
+    pub(super) is_inside: bool,
 }
 
 /// Why a file is not used.
@@ -247,124 +256,34 @@ impl<'s> Finder<'s> {
         &self.debug_dirs
     }
 
+    /// The debug file that was fetched for a build ID.
+    pub(super) fn supplied(&self, build_id: &[u8]) -> Option<PathBuf> {
+        self.supplied.borrow().get(build_id).cloned()
+    }
+
     /// The ELF files that a path leads to: in the target's root, and on this machine. Files that are not
     /// there are left out; errors are in words.
-    pub(super) fn everywhere(&self, path: &Path) -> Vec<Result<Opened<'s>, String>> {
-        let inside = self.root.as_ref().map(|_| self.open(path));
-        let files = inside.into_iter().chain([open_regular(path)]);
-        files.filter_map(Result::ok).map(|file| self.map(&file)).collect()
-    }
-
-    /// The separate debug file for a build ID; the reasons why files at its places were refused go to
-    /// `refused`.
-    pub(super) fn debug_file(
-        &self,
-        build_id: &[u8],
-        refused: &mut Vec<String>,
-    ) -> Option<(Opened<'s>, PathBuf)> {
-        if let Some(path) = self.supplied.borrow().get(build_id) {
-            let opened = self.debug_candidate(open_regular(path), path, build_id, refused)?;
-            return Some((opened, path.clone()));
-        }
-        let digits = hex(build_id);
-        let (first, rest) = digits.split_at_checked(2).filter(|(_, rest)| !rest.is_empty())?;
-        let name = format!(".build-id/{first}/{rest}.debug");
-        self.debug_dirs.iter().find_map(|dir| {
-            let path = dir.join(&name);
-            Some((self.by_build_id(&path, build_id, refused)?, path))
-        })
-    }
-
-    /// The separate debug file that `.gnu_debuglink` names; the reasons why files of that name were
-    /// refused go to `refused`.
-    pub(super) fn linked_debug_file(
-        &self,
-        elf: &Elf<'_>,
-        object: &Path,
-        build_id: Option<&[u8]>,
-        refused: &mut Vec<String>,
-    ) -> Option<(Opened<'s>, PathBuf)> {
-        let link = DebugLink::of(elf)?;
-        link.paths(object, &self.debug_dirs).into_iter().find_map(|path| {
-            let in_target = self.root.is_some().then(|| self.open(&path).ok()).flatten();
-            let from_host = in_target.is_none() && self.root.is_some();
-            let file = in_target.or_else(|| open_regular(&path).ok())?;
-            let opened = self.map(&file).ok()?;
-            let found = notes::build_id(&opened.contents.elf);
-            let refusal = match (build_id, found) {
-                (Some(wanted), Some(found)) if wanted == found => None,
-                (Some(wanted), Some(found)) => {
-                    Some(format!("its build ID is {}, not {}", hex(found), hex(wanted)))
-                }
-                _ if from_host => {
-                    Some("it is outside the target's root and has no build ID to check".to_owned())
-                }
-                _ => match links::checksum(&file, &self.unchecked) {
-                    Err(error) => Some(format!("cannot compute its checksum: {error}")),
-                    Ok(sum) if sum == link.checksum => None,
-                    Ok(sum) => Some(format!("its checksum is {sum:08x}, not {:08x}", link.checksum)),
-                },
+    pub(super) fn everywhere(&self, path: &Path) -> Vec<Result<Found<'s>, String>> {
+        let inside = self.root.as_ref().map(|_| (self.open(path), true));
+        let outside = (open_regular(path), self.root.is_none());
+        let mut found: Vec<Result<Found<'s>, String>> = Vec::new();
+        for (file, is_inside) in inside.into_iter().chain([outside]) {
+            let Ok(file) = file else { continue };
+            let opened = self.map(&file).map(|opened| Found { opened, file, is_inside });
+            // Both are the same file, if the target has no root of its own.
+            let same = |known: &Found<'s>| {
+                opened.as_ref().is_ok_and(|new| std::ptr::eq(known.opened.mapping, new.opened.mapping))
             };
-            match refusal {
-                None => Some((opened, path)),
-                Some(why) => {
-                    refused.push(format!("cannot use debug file {}: {why}", path.display()));
-                    None
-                }
+            if !found.iter().flatten().any(same) {
+                found.push(opened);
             }
-        })
-    }
-
-    /// The file that a debug file shares with others (`.gnu_debugaltlink`), by its build ID; why it is
-    /// missing goes to `refused`.
-    pub(super) fn shared_debug_file(
-        &self,
-        elf: &Elf<'_>,
-        debug_file: &Path,
-        refused: &mut Vec<String>,
-    ) -> Option<Opened<'s>> {
-        let link = AltLink::of(elf)?;
-        let paths = link.paths(debug_file, &self.debug_dirs);
-        let found = paths.iter().find_map(|path| self.by_build_id(path, link.build_id, refused));
-        let found = found.or_else(|| self.debug_file(link.build_id, refused).map(|(opened, _)| opened));
-        if found.is_none() {
-            let (file, name, id) = (debug_file.display(), link.path.display(), hex(link.build_id));
-            refused
-                .push(format!("{file}: the file it shares names with was not found: {name} (build ID {id})"));
         }
         found
     }
 
-    /// The file at a path in the target's root, or else on this machine, if it has the build ID.
-    fn by_build_id(&self, path: &Path, build_id: &[u8], refused: &mut Vec<String>) -> Option<Opened<'s>> {
-        let in_target = self.root.as_ref().map(|_| self.open(path));
-        let in_target = in_target.and_then(|file| self.debug_candidate(file, path, build_id, refused));
-        in_target.or_else(|| self.debug_candidate(open_regular(path), path, build_id, refused))
-    }
-
-    /// A file that has to have a build ID. One that is not there is no reason for a word.
-    fn debug_candidate(
-        &self,
-        file: io::Result<File>,
-        path: &Path,
-        build_id: &[u8],
-        refused: &mut Vec<String>,
-    ) -> Option<Opened<'s>> {
-        let opened = match file {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return None;
-            }
-            file => file.map_err(|error| error.to_string()).and_then(|file| self.map(&file)),
-        };
-        let checked = opened.and_then(|opened| match notes::build_id(&opened.contents.elf) {
-            Some(found) if found == build_id => Ok(opened),
-            found => {
-                let found = found.map_or_else(|| "missing".to_owned(), hex);
-                Err(format!("its build ID is {found}, not {}", hex(build_id)))
-            }
-        });
-        let note = |why: String| refused.push(format!("cannot use debug file {}: {why}", path.display()));
-        checked.map_err(note).ok()
+    /// The checksum of a file, as long as there were not too many of them.
+    pub(super) fn checksum(&self, file: &File) -> io::Result<u32> {
+        links::checksum(file, &self.unchecked)
     }
 }
 

@@ -17,6 +17,7 @@ use super::elf::{Layout, PF_X, PT_ARM_EXIDX};
 use super::find::{Finder, Opened};
 use super::links::AltLink;
 use super::sections::Contents;
+use super::separate::Search;
 use super::split::{Places, SplitSearch};
 use super::{mini, named, notes, plt};
 use crate::snapshot::{Module, ModuleImage, Problem};
@@ -250,7 +251,7 @@ impl<'s> Image<'s> {
     fn shared_debug(&self, holder: &Contents<'s>) -> Option<&Opened<'s>> {
         let separate = self.debug.get().and_then(Option::as_ref).map(|(_, path)| path.as_path());
         let path = separate.unwrap_or(Path::new(OsStr::from_bytes(&self.path)));
-        let find = || self.finder.shared_debug_file(&holder.elf, path, &mut self.refused.borrow_mut());
+        let find = || Search::new(&self.finder, &mut self.refused.borrow_mut()).shared(&holder.elf, path);
         self.shared_debug.get_or_init(find).as_ref()
     }
 
@@ -332,12 +333,12 @@ impl<'s> Image<'s> {
 
     fn debug_contents(&self) -> Option<&Contents<'s>> {
         let find = || {
-            let by_id =
-                self.build_id().and_then(|id| self.finder.debug_file(id, &mut self.refused.borrow_mut()));
+            let mut refused = self.refused.borrow_mut();
+            let mut search = Search::new(&self.finder, &mut refused);
+            let by_id = self.build_id().and_then(|id| search.by_id(id));
             by_id.or_else(|| {
                 let elf = &self.contents.as_ref()?.elf;
-                let path = Path::new(OsStr::from_bytes(&self.path));
-                self.finder.linked_debug_file(elf, path, self.build_id(), &mut self.refused.borrow_mut())
+                search.linked(elf, Path::new(OsStr::from_bytes(&self.path)), self.build_id())
             })
         };
         self.debug.get_or_init(find).as_ref().map(|(opened, _)| &opened.contents)

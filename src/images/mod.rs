@@ -18,6 +18,7 @@ mod named;
 mod notes;
 mod plt;
 mod sections;
+mod separate;
 mod split;
 mod store;
 

@@ -118,7 +118,7 @@ impl<'s> State<'s> {
     /// Whether there is a package; whether the unit is in it the next lookup tells.
     fn open_package(&mut self, info: &mut DebugInfo<'s>, path: &Path, finder: &Finder<'s>) -> bool {
         finder.everywhere(path).into_iter().any(|opened| {
-            let result = opened.and_then(|opened| {
+            let result = opened.map(|found| found.opened).and_then(|opened| {
                 info.supply_package(|name| opened.contents.debug(name)).map_err(|error| error.to_string())?;
                 self.opened.push((path.to_owned(), opened));
                 Ok(())
@@ -135,7 +135,7 @@ impl<'s> State<'s> {
         finder: &Finder<'s>,
     ) -> bool {
         finder.everywhere(path).into_iter().any(|opened| {
-            let result = opened.and_then(|opened| {
+            let result = opened.map(|found| found.opened).and_then(|opened| {
                 // Types have sections of the same name, and stand before the unit.
                 let places = (0..opened.contents.count(INFO).max(1)).rev().take(MAX_SECTIONS);
                 let mut error = None;
