@@ -123,6 +123,27 @@ fn a_file_that_is_no_snapshot_is_refused_by_name() {
 }
 
 #[test]
+fn no_output_replaces_the_file_that_is_read() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("spared");
+    std::fs::create_dir_all(&folder).expect("cargo's folder for tests can be written");
+    let (file, link) = (folder.join("file"), folder.join("link"));
+    std::fs::write(&file, "the only copy").expect("cargo's folder for tests can be written");
+    let _ = std::os::unix::fs::symlink("file", &link);
+    let (file, link) = (file.to_str().expect("a path of ours"), link.to_str().expect("a path of ours"));
+    for arguments in [
+        ["replay", file, "-o", file],
+        ["replay", link, "-o", file],
+        ["core", file, "-o", link],
+        ["core", file, "--save-snapshot", file],
+    ] {
+        let output = threaddump(&arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("it is the file that is to be read"), "{arguments:?}");
+        assert_eq!(std::fs::read_to_string(file).expect("it is there"), "the only copy");
+    }
+}
+
+#[test]
 fn a_kernel_thread_is_named_as_what_it_is() {
     let output = threaddump(&["kthreadd"]);
     assert_eq!(output.status.code(), Some(2));

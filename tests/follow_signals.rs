@@ -42,6 +42,13 @@ impl Drop for Watch {
     }
 }
 
+/// Whether a thread of a process has started another process.
+fn has_children(pid: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let started = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children"));
+    tasks.filter_map(|task| started(task).ok()).any(|children| !children.is_empty())
+}
+
 /// A pseudo-random number below a limit, from a state that is not zero.
 fn below(state: &mut u64, limit: u64) -> u64 {
     *state ^= *state << 13;
@@ -69,6 +76,27 @@ fn a_storm_of_signals_reaches_a_watched_program_while_it_is_dumped() {
     let signals = counter.finish().unwrap_or_else(|error| panic!("in the end: {error}"));
     let _ = std::fs::remove_file(&dumps);
     summary(&format!("watch: {signals} signals arrived once under {rounds} dumps of a watched program"));
+}
+
+#[test]
+fn a_reader_that_does_not_read_keeps_nobody() {
+    let _lock = one_at_a_time();
+    let mut counter = Counter::start(8);
+    let mut command = Command::new(tool());
+    // The pipe takes 64 KiB, and nobody empties it.
+    command.args(["watch", "--no-lines"]).arg(counter.pid.to_string()).stdin(Stdio::null());
+    let watch = Watch(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts"));
+    assert!(comes(|| hurt::threads(counter.pid).iter().all(|thread| thread.tracer != 0)), "all are traced");
+    for _ in 0..60 {
+        quit(counter.pid);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Also from what is still in line.
+    assert!(comes(|| hurt::threads(counter.pid).iter().all(|thread| thread.state != 't')), "all go on");
+    counter.check_goes_on().unwrap_or_else(|error| panic!("amid the dumps: {error}"));
+    drop(watch);
+    counter.finish().unwrap_or_else(|error| panic!("in the end: {error}"));
+    summary("watch: a target goes on although nobody reads what was asked for 60 times");
 }
 
 #[test]
@@ -217,6 +245,8 @@ fn programs_that_replace_each_other_are_followed_and_survive_the_tool() {
         let mut command = Command::new(tool());
         command.args(["run", "--no-lines", "-q", "-o"]).arg(&dumps).arg("--").arg(&program).arg("40");
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+        // Before that there is no program that could go on.
+        assert!(comes(|| has_children(child.id())), "it starts the program");
         std::thread::sleep(Duration::from_micros(below(&mut seed, 60_000)));
         child.kill().expect("it is our child");
         // Its output ends when the last of the chain does, which has no tool any more.

@@ -112,12 +112,15 @@ impl Options {
     /// Applies settings like `out=/tmp/%p.txt,quit=die`.
     ///
     /// # Errors
-    /// The first setting that is not understood; those before it are applied.
+    /// The first setting that is not understood; all others are applied.
     pub fn apply<'a>(&mut self, text: &'a [u8]) -> Result<(), &'a [u8]> {
+        let mut result = Ok(());
         for setting in text.split(|&byte| byte == b',').filter(|setting| !setting.is_empty()) {
-            self.apply_one(setting).ok_or(setting)?;
+            if self.apply_one(setting).is_none() {
+                result = result.and(Err(setting));
+            }
         }
-        Ok(())
+        result
     }
 
     fn apply_one(&mut self, setting: &[u8]) -> Option<()> {

@@ -3,13 +3,15 @@ use core::sync::atomic::{AtomicI32, Ordering};
 
 use crate::options::Path;
 use crate::sys::calls::{
-    self, AT_FDCWD, EAGAIN, EINTR, EPIPE, O_APPEND, O_CLOEXEC, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY, now,
+    self, AT_FDCWD, EAGAIN, EFBIG, EINTR, EPIPE, O_APPEND, O_CLOEXEC, O_CREAT, O_NOFOLLOW, O_NONBLOCK,
+    O_WRONLY, now,
 };
 use crate::text::decimal;
 use crate::threads::MILLISECOND;
 
 const STDERR: i32 = 2;
 const SIGPIPE: u32 = 13;
+const SIGXFSZ: u32 = 25;
 /// A pipe that has room has it for so many bytes.
 const BUFFER: usize = 4096;
 /// Longest expanded path, with its zero byte.
@@ -99,9 +101,11 @@ fn write_all(fd: i32, mut bytes: &[u8], deadline: u64) -> bool {
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             Err(EINTR | EAGAIN) => {}
             Err(error) => {
-                if error == EPIPE {
-                    // The program must not die of what it has not written.
-                    calls::consume(SIGPIPE);
+                // The program must not die of what it has not written.
+                match error {
+                    EPIPE => calls::consume(SIGPIPE),
+                    EFBIG => calls::consume(SIGXFSZ),
+                    _ => {}
                 }
                 return false;
             }

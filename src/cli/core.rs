@@ -5,7 +5,7 @@ use super::Exit;
 use super::args::CoreArgs;
 use super::dump::{PRIVATE, store};
 use super::fetch::{Remark, debuginfod};
-use super::output::NewFile;
+use super::output::{NewFile, spare};
 use super::progress::Progress;
 use super::render::{Printer, choose};
 use crate::collect::CollectError;
@@ -33,6 +33,8 @@ impl From<CollectError> for Trouble {
 
 pub(super) fn run(arguments: &CoreArgs) -> Result<Exit, Failure> {
     let (path, render) = (&arguments.corefile, &arguments.render);
+    let outputs = [render.output.as_deref(), arguments.save_snapshot.as_deref()];
+    spare(&[Some(path), arguments.exe.as_deref()], &outputs)?;
     let mut printer = Printer::open(render, false)?;
     let new = arguments.save_snapshot.as_deref().map(|path| (NewFile::create(path, Some(PRIVATE)), path));
     let new = new.map(|(file, path)| file.map(|file| (file, path))).transpose()?;

@@ -84,6 +84,11 @@ impl<'a> Dumper<'a> {
             Ok::<(), Failure>(())
         })?;
         self.write(&report, ticket)?;
+        if ticket.left_out > 0 {
+            let what = format!("{} dumps before this one were left out", ticket.left_out);
+            self.tell(&Failure::new(what).advise("those before them were still being written"));
+            return Ok(Exit::Incomplete);
+        }
         Ok(if report.complete { Exit::Complete } else { Exit::Incomplete })
     }
 

@@ -1,7 +1,7 @@
 //! Where results go: standard output, or a file that is complete or not there.
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Failure, plain};
@@ -115,6 +115,26 @@ pub(super) fn print(bytes: &[u8]) -> Result<(), Failure> {
 
 fn cannot_write_stdout(error: &io::Error) -> Failure {
     Failure::new(format!("cannot write to standard output: {}", plain(error)))
+}
+
+/// Looks whether a file that is to be written is one that is read, by whatever name: the only copy of it
+/// would be replaced by what was made of it.
+///
+/// # Errors
+/// If it is.
+pub(super) fn spare(inputs: &[Option<&Path>], outputs: &[Option<&Path>]) -> Result<(), Failure> {
+    let key = |path: &Path| {
+        let meta = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        Some((meta.dev(), meta.ino()))
+    };
+    let read: Vec<_> = inputs.iter().flatten().filter_map(|path| key(path)).collect();
+    match outputs.iter().flatten().find(|path| key(path).is_some_and(|key| read.contains(&key))) {
+        None => Ok(()),
+        Some(path) => {
+            let what = format!("cannot write {}: it is the file that is to be read", path.display());
+            Err(Failure::usage(what).advise("give another file name"))
+        }
+    }
 }
 
 pub(super) fn is_special(path: &Path) -> bool {

@@ -5,6 +5,7 @@ use std::io::BufReader;
 use super::Exit;
 use super::args::ReplayArgs;
 use super::fetch::{Remark, debuginfod};
+use super::output::spare;
 use super::progress::Progress;
 use super::render::{Printer, choose};
 use crate::dump;
@@ -14,6 +15,7 @@ use crate::snapshot::file::load;
 
 pub(super) fn run(arguments: &ReplayArgs) -> Result<Exit, Failure> {
     let path = &arguments.snapshot;
+    spare(&[Some(path)], &[arguments.render.output.as_deref()])?;
     let file = File::open(path).map_err(|error| Failure::file("open", path, &error))?;
     let mut snapshot = load(&mut BufReader::new(file)).map_err(|error| Failure::snapshot(path, &error))?;
     choose(&mut snapshot, &arguments.render.threads)?;

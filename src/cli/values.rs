@@ -1,6 +1,9 @@
 //! Values of arguments: sizes, durations, targets.
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use clap::builder::{PathBufValueParser, TypedValueParser};
 
 use crate::ids::{Pid, Tid};
 
@@ -48,6 +51,11 @@ pub(super) fn thread(text: &str) -> Result<Tid, String> {
 fn id(text: &str) -> Result<i32, String> {
     let id = text.parse().ok().filter(|&id: &i32| id > 0 && text.bytes().all(|byte| byte.is_ascii_digit()));
     id.ok_or_else(|| format!("ids are numbers from 1 to {}", i32::MAX))
+}
+
+/// A directory by its absolute path: it is also looked for in the root of a target, and beside files.
+pub(super) fn directory() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(std::path::absolute)
 }
 
 /// A number with an optional `K`, `M` or `G`, in bytes.

@@ -274,9 +274,7 @@ impl CollectError {
     pub fn advice(&self) -> Option<String> {
         let text = match self {
             CollectError::NoSuchProcess { .. } => "list processes with: ps -e",
-            CollectError::NoSuchThread { pid, .. } => {
-                return Some(format!("list its threads with: ps -L -p {pid}"));
-            }
+            CollectError::NoSuchThread { .. } => "without --thread all of its threads are shown",
             CollectError::NoProc => "mount it with: mount -t proc proc /proc",
             CollectError::NotAProcess { pid, .. } => return Some(format!("give the process id {pid}")),
             CollectError::KernelThread { pid, .. } => {

@@ -199,6 +199,9 @@ mod tests {
         let error = put(b"\xab\xcd").unwrap_err();
         assert_eq!(error, format!("its build ID is {}, not abcd", hex(&id)));
         assert_eq!(names(&cache, b"\xab\xcd"), Vec::<String>::new());
+        let mut cut = cache.create(&id).unwrap();
+        cut.write(&program[..program.len() / 2]).unwrap();
+        assert_eq!(cut.keep(&id, Arch::X86_64).unwrap_err(), "it is cut off");
         let path = put(&id).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o400);
         assert!(matches!(cache.look(&id, Arch::X86_64), Known::Here(found) if found == path));

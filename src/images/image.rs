@@ -310,11 +310,13 @@ impl<'s> Image<'s> {
     pub(super) fn look_again(&mut self, build_id: &[u8]) -> bool {
         if self.build_id() == Some(build_id) {
             let had = self.debug_frame().is_some();
+            self.refused.borrow_mut().clear();
             self.debug = OnceCell::new();
             self.shared_debug = OnceCell::new();
             return !had && self.debug_frame().is_some();
         }
         if self.shared_debug.get().is_some_and(Option::is_none) && !self.generated {
+            self.refused.borrow_mut().clear();
             self.shared_debug = OnceCell::new();
         }
         false

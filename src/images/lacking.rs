@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use threaddump_arch::Arch;
 
 use super::Images;
-use super::elf::{Elf, Layout};
+use super::elf::{Elf, Layout, SHT_NOBITS, Section};
 use super::notes;
 use crate::snapshot::Problem;
 use crate::sys::mapping::FileMapping;
@@ -15,10 +15,16 @@ use crate::sys::mapping::FileMapping;
 ///
 /// # Errors
 ///
-/// In words, if it is no ELF file for `arch`.
+/// In words, if it is no ELF file for `arch`, or not a whole one.
 pub fn build_id_of(file: &File, arch: Arch) -> Result<Option<Vec<u8>>, String> {
     let mapping = FileMapping::of(file).map_err(|error| error.to_string())?;
     let elf = Elf::parse(mapping.bytes(), Layout::File, arch)?;
+    // The table of sections stands at the end.
+    let is_whole =
+        |section: &Section<'_>| matches!(section.kind, 0 | SHT_NOBITS) || elf.contents(section).is_some();
+    if elf.sections.is_empty() || !elf.sections.iter().all(is_whole) {
+        return Err("it is cut off".to_owned());
+    }
     Ok(notes::build_id(&elf).map(<[u8]>::to_vec))
 }
 

@@ -65,7 +65,13 @@ impl<'a, 's> Search<'a, 's> {
         let link = AltLink::of(elf)?;
         let mut paths = link.paths(debug_file, self.finder.debug_dirs()).into_iter();
         let found = paths.find_map(|path| self.with_id(&path, link.build_id));
-        found.or_else(|| self.by_id(link.build_id).map(|(opened, _)| opened))
+        let found = found.or_else(|| self.by_id(link.build_id).map(|(opened, _)| opened));
+        if found.is_none() && self.refused.len() < MAX_REFUSED {
+            let (file, name, id) = (debug_file.display(), link.path.display(), hex(link.build_id));
+            self.refused
+                .push(format!("{file}: the file that it shares was not found: {name} (build ID {id})"));
+        }
+        found
     }
 
     fn with_id(&mut self, path: &Path, build_id: &[u8]) -> Option<Opened<'s>> {

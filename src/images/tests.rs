@@ -297,6 +297,24 @@ fn the_debug_file_is_found_by_build_id_when_it_is_needed() {
 }
 
 #[test]
+fn a_debug_file_with_another_build_id_is_refused_with_both_values() {
+    let libc = module_for(Path::new("/lib/x86_64-linux-gnu/libc.so.6"));
+    let id = crate::snapshot::hex(libc.build_id.as_deref().expect("the C library has one"));
+    let folder = std::env::temp_dir().join(format!("threaddump-other-id-{}", std::process::id()));
+    let place = folder.join(".build-id").join(&id[..2]).join(format!("{}.debug", &id[2..]));
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    fs::copy("/bin/sleep", &place).unwrap();
+    let store = Store::new();
+    let options = ImageOptions { debug_dirs: vec![folder.clone()] };
+    let images = Images::open(&store, Arch::X86_64, &[libc], &live(), &options);
+    let image = images.iter().next().unwrap();
+    assert!(image.debug_info().is_none());
+    let said = image.problems().into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("\n");
+    assert!(said.contains(&format!("not {id}")) && said.contains(&place.display().to_string()), "{said}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn damaged_elf_files_never_panic() {
     let bytes = fs::read("/bin/sleep").unwrap();
     let mut state = 1_u64;

@@ -11,7 +11,7 @@ use super::{
     Text, Thread, Tool, Tracer, codes,
 };
 use crate::images::{Image, Images};
-use crate::snapshot::{self, Problem, ProcessFacts, SignalFacts, Snapshot, Syscall, ThreadSnapshot};
+use crate::snapshot::{self, Problem, ProcessFacts, SignalFacts, Snapshot, Source, Syscall, ThreadSnapshot};
 use crate::symbolize::{Named, Symbolizer};
 use crate::unwind::{RawFrame, Walk};
 
@@ -146,19 +146,22 @@ fn threads(snapshot: &Snapshot, options: &ReportOptions) -> Vec<Thread> {
     let first = usize::from(order.first().is_none_or(|place| tid(place) != leader));
     let mut indexes = vec![0; order.len()];
     order.iter().enumerate().for_each(|(index, place)| indexes[*place] = first + index);
-    let arch = snapshot.process.arch;
     let numbered = snapshot.threads.iter().zip(indexes);
-    numbered.map(|(thread, index)| Thread { index, ..facts(thread, arch, options) }).collect()
+    numbered.map(|(thread, index)| Thread { index, ..facts(thread, snapshot, options) }).collect()
 }
 
 /// A thread as far as it is known without its walk.
-fn facts(thread: &ThreadSnapshot, arch: Arch, options: &ReportOptions) -> Thread {
+fn facts(thread: &ThreadSnapshot, snapshot: &Snapshot, options: &ReportOptions) -> Thread {
+    let arch = snapshot.process.arch;
+    // Core files have no names of threads; a living one that was seen may have an empty one.
+    let was_seen = snapshot.source != Source::Core && thread.state.is_some();
+    let is_named = was_seen || !thread.name.is_empty();
     let exited = thread.registers.is_none() && matches!(thread.state, Some('Z' | 'X'));
     let registers = thread.registers.iter().filter(|_| options.registers);
     Thread {
         tid: thread.tid,
         index: 0,
-        name: readable(&thread.name),
+        name: is_named.then(|| readable(&thread.name)),
         state: thread.state,
         syscall: thread.syscall.as_ref().map(|call| system_call(arch, call)),
         stopped: thread.stopped,

@@ -30,7 +30,7 @@ fn thread_lines(
 ) -> io::Result<()> {
     let number = thread.index.saturating_add(1);
     // A quote in a name would seem to end it.
-    let name = thread.name.replace('"', "\\\"");
+    let name = thread.name.as_deref().unwrap_or_default().replace('"', "\\\"");
     let lwp = format!("LWP {}", thread.tid);
     let pointer =
         thread.registers.iter().find(|(name, value)| THREAD_POINTERS.contains(name) && value.0 != 0);

@@ -35,7 +35,7 @@ pub fn write(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<
 }
 
 fn block(thread: &Thread, signal: Option<&Signal>, style: &Style, out: &mut dyn Write) -> io::Result<()> {
-    let name = thread.name.replace('\\', "\\\\").replace('"', "\\\"");
+    let name = thread.name.as_deref().unwrap_or_default().replace('\\', "\\\\").replace('"', "\\\"");
     let label = format!("thread {} [tid {}, \"{name}\"]:", thread.index, thread.tid);
     let label = style.text(&label);
     match thread.frames.iter().find(|frame| !frame.inlined) {

@@ -156,9 +156,8 @@ pub struct Thread {
     pub ns_tid: Option<i32>,
     /// 0 for the leader, then counting up; without the leader, from 1.
     pub index: usize,
-    /// Thread name; serialized as `null` if it is empty, which is to say not known.
-    #[serde(serialize_with = "name_or_null")]
-    pub name: String,
+    /// Thread name, if it is known. It can be empty.
+    pub name: Option<String>,
     /// State letter before the stop.
     pub state: Option<char>,
     /// The system call it is in.
@@ -270,10 +269,6 @@ impl Thread {
     pub fn has_whole_stack(&self) -> bool {
         matches!(self.end.as_str(), END_ROOT | END_KERNEL_WORKER | END_EXITED)
     }
-}
-
-fn name_or_null<S: Serializer>(name: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    Some(name).filter(|name| !name.is_empty()).serialize(serializer)
 }
 
 fn registers_as_object<S: Serializer>(

@@ -74,7 +74,7 @@ fn threads_of_the_kernel_and_ended_leaders_are_not_missing() {
     assert_eq!(ends, [END_EXITED, END_KERNEL_WORKER, END_ROOT]);
     assert!(report.complete);
     assert_eq!(report.threads[2].syscall.as_ref().and_then(|call| call.name), Some("futex"));
-    assert_eq!(report.threads[2].name, "n\\xff");
+    assert_eq!(report.threads[2].name.as_deref(), Some("n\\xff"));
     assert_eq!(report.signal.map(|signal| signal.name).as_deref(), Some("SIGSEGV"));
 }
 

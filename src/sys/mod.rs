@@ -6,6 +6,7 @@
 pub mod interrupt;
 pub mod mapping;
 pub mod memory;
+mod pipes;
 pub mod ptrace;
 pub mod root;
 mod sigbus;

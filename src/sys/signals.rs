@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use super::pipes;
 use super::spawn::Inherited;
 
 /// Signals that were blocked for this program, and where they are read.
@@ -47,7 +48,7 @@ pub fn take_over(wanted: &[Signal], ignored: u64) -> io::Result<(Signals, Inheri
     let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let mask = SigSet::thread_get_mask()?;
     set.thread_block()?;
-    Ok((Signals { fd }, Inherited { mask, ignores_children }))
+    Ok((Signals { fd }, Inherited { mask, ignores_children, ignores_pipes: pipes::were_ignored() }))
 }
 
 impl Signals {

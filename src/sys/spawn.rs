@@ -28,6 +28,8 @@ pub struct Inherited {
     pub mask: SigSet,
     /// Whether SIGCHLD is ignored.
     pub ignores_children: bool,
+    /// Whether SIGPIPE was ignored when this program was started.
+    pub ignores_pipes: bool,
 }
 
 /// Starts a process that will become the program. `arguments` begin with its name, which is looked for in
@@ -95,8 +97,9 @@ fn become_program(
     let mut byte = 0_u8;
     // SAFETY: one byte that is ours; all signals of ours are blocked, so nothing interrupts it for long.
     unsafe { libc::read(gate, (&raw mut byte).cast(), 1) };
+    let on_pipe = if inherited.ignores_pipes { libc::SIG_IGN } else { libc::SIG_DFL };
     // SAFETY: sets a disposition to one of the two fixed ones. Rust ignores SIGPIPE for itself.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    unsafe { libc::signal(libc::SIGPIPE, on_pipe) };
     if inherited.ignores_children {
         // SAFETY: as above.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };

@@ -39,7 +39,7 @@ pub(crate) fn with_names(report: &Report, name: &str) -> Report {
     process.tracer = Some(Tracer { pid: 1, name: name.to_owned() });
     report.problems.iter_mut().for_each(|problem| problem.message = name.to_owned());
     for thread in &mut report.threads {
-        thread.name = name.to_owned();
+        thread.name = Some(name.to_owned());
         named(&mut thread.wait_channel);
         thread.kernel_stack.iter_mut().flatten().for_each(|function| *function = name.to_owned());
         thread.end_detail = thread.end_detail.take().map(|_| name.to_owned());
@@ -112,7 +112,7 @@ fn thread(value: &Value) -> Thread {
     Thread {
         tid: Tid(number(&value["tid"])),
         index: number(&value["index"]),
-        name: optional_text(&value["name"]).unwrap_or_default(),
+        name: optional_text(&value["name"]),
         state: optional_text(&value["state"]).and_then(|state| state.chars().next()),
         syscall: optional(&value["syscall"], syscall),
         stopped: flag(&value["stopped"]),

@@ -89,6 +89,9 @@ impl Counter {
         let before = self.words.get(CONTINUE_REPORTS);
         kill(Pid::from_raw(self.pid), Signal::SIGCONT).expect("it lives");
         assert!(comes(|| self.words.get(CONTINUE_REPORTS) > before), "its parent is told that it goes on");
+        // waitid tells of it from the SIGCONT on, but SIGCHLD is sent by the first thread that really runs.
+        self.check_goes_on().unwrap_or_else(|error| panic!("after SIGCONT: {error}"));
+        std::thread::sleep(std::time::Duration::from_millis(5));
         self.told = self.told();
     }
 

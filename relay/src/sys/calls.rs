@@ -2,6 +2,7 @@
 use super::machine::{number, syscall};
 
 pub(crate) const EINTR: i32 = 4;
+pub(crate) const EFBIG: i32 = 27;
 pub(crate) const EPIPE: i32 = 32;
 pub(crate) const EFAULT: i32 = 14;
 pub(crate) const EAGAIN: i32 = 11;

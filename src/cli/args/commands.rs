@@ -182,7 +182,7 @@ pub(in crate::cli) struct SymbolizeArgs {
     ///
     /// They are found by build ID, as DIR/.build-id/12/3456.debug; so is a whole file, as
     /// DIR/.build-id/12/3456.
-    #[arg(long = "debug-dir", value_name = "DIR")]
+    #[arg(long = "debug-dir", value_name = "DIR", value_parser = values::directory())]
     pub(in crate::cli) debug_dirs: Vec<PathBuf>,
     /// Print no messages; the exit status tells
     #[arg(short, long)]

@@ -103,7 +103,9 @@ pub(super) enum Command {
     /// a build ID, as a program prints them without its debug information. They get their
     /// functions, inlined functions and source lines; all other lines pass as they are. A file
     /// that has not the build ID is not used.
-    #[command(after_help = "Exit status: 0 all frames have names, 1 some have none, 2 nothing done")]
+    #[command(
+        after_help = "Exit status: 0 all frames have names (or there are none), 1 some have none, 2 failed"
+    )]
     Symbolize(SymbolizeArgs),
     /// Dump the process that has started this one, for a thread in its signal handler
     #[command(hide = true)]

@@ -60,7 +60,7 @@ pub(in crate::cli) struct RenderArgs {
     /// They are found by build ID, as DIR/.build-id/12/3456.debug, or else by the name that the program
     /// gives, if checksums agree. DIR is looked for below the root directory of the process first,
     /// then on this machine. The files of split DWARF (.dwo and .dwp) are looked for here, too.
-    #[arg(long = "debug-dir", value_name = "DIR")]
+    #[arg(long = "debug-dir", value_name = "DIR", value_parser = values::directory())]
     pub(in crate::cli) debug_dirs: Vec<PathBuf>,
     /// Fetch debug files that are not on this machine from debuginfod servers
     ///

@@ -76,7 +76,9 @@ impl CoreError {
                 Some("core files are ELF files, plain or compressed by zstd, xz, lz4 or gzip")
             }
             CoreError::NotCore { .. } => Some("give the core file; the program goes to --exe"),
-            CoreError::UnsupportedArch { .. } => Some("only cores of 64-bit x86_64 programs can be shown"),
+            CoreError::UnsupportedArch { .. } => {
+                Some("only cores of 64-bit little-endian programs can be shown")
+            }
             CoreError::Truncated { .. } => {
                 Some("look at the free space of its file system and at the limits of who wrote it")
             }

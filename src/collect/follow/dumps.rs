@@ -90,7 +90,9 @@ impl Dumps {
 
     fn ticket(&mut self, pid: Pid, cause: Cause, states: HashMap<Tid, char>) {
         self.count += 1;
-        let ticket = Ticket { pid, cause, number: self.count, states, line: self.line.clone() };
+        let line = self.line.clone();
+        let ticket =
+            Ticket { pid, cause, number: self.count, left_out: 0, made: Instant::now(), states, line };
         // Where nobody listens any more it goes away, which lets go what is held.
         let _ = self.tickets.send(ticket);
     }

@@ -18,7 +18,8 @@ use std::io::{self, PipeReader, Read};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::thread::Builder;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -41,8 +42,11 @@ use tracees::Tracees;
 /// Nothing is missed if nothing wakes us, so this is only against what nobody thought of.
 const AT_LEAST: Duration = Duration::from_secs(2);
 
-/// Dumps that are made at the same time. What is held for a further one waits for one of these.
+/// Dumps that are made at the same time.
 const MOST_DUMPS: usize = 4;
+/// How long a further one, and what is held for it, waits for one of these. They have let go of the target, but
+/// whoever reads them may never come to the end.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How to follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,22 +94,46 @@ pub fn follow(
     let busy = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let (sender, tickets) = channel();
-        let tracer = scope.spawn(move || (trace(target, options, signals, sender), thread::own_id()));
-        for ticket in tickets {
-            let work = || {
-                dump(ticket);
-                busy.fetch_sub(1, Ordering::Relaxed);
-            };
-            if busy.fetch_add(1, Ordering::Relaxed) < MOST_DUMPS {
-                scope.spawn(work);
-            } else {
-                work();
-            }
+        let tracer = move || (trace(target, options, signals, sender), thread::own_id());
+        let tracer = Builder::new().spawn_scoped(scope, tracer).map_err(io_error("start a thread"))?;
+        let mut left_out = 0;
+        for mut ticket in tickets {
+            ticket.left_out = left_out;
+            let slot = Slot::wait(&busy, ticket.made + PATIENCE);
+            let dump = &dump;
+            // What is left out goes away here, which lets go of what was held for it.
+            let made = slot.map(|slot| Builder::new().spawn_scoped(scope, move || (dump(ticket), slot)));
+            left_out = if matches!(made, Some(Ok(_))) { 0 } else { left_out + 1 };
         }
         let (outcome, tracer) = tracer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         wait_for_end(tracer);
         outcome
     })
+}
+
+/// The right to be one of the dumps that are made at the same time.
+struct Slot<'b>(&'b AtomicUsize);
+
+impl<'b> Slot<'b> {
+    /// `None` if there is none in time.
+    fn wait(busy: &'b AtomicUsize, deadline: Instant) -> Option<Slot<'b>> {
+        loop {
+            if busy.fetch_add(1, Ordering::Relaxed) < MOST_DUMPS {
+                return Some(Slot(busy));
+            }
+            drop(Slot(busy));
+            if Instant::now() >= deadline {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What the thread that traces does. Every ptrace request is made on it.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Instant;
 
 use super::super::live::Copying;
 use super::super::{CollectError, Prepared};
@@ -28,6 +29,9 @@ pub struct Ticket {
     pub cause: Cause,
     /// Counts the dumps from 1.
     pub number: u64,
+    /// Dumps before this one that were left out, because others were still being written.
+    pub left_out: u64,
+    pub(super) made: Instant,
     /// States of threads that were stopped before they could be looked at.
     pub(super) states: HashMap<Tid, char>,
     pub(super) line: Line,

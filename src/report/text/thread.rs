@@ -13,8 +13,8 @@ pub(super) fn write(
 ) -> io::Result<()> {
     // A quote in a name would seem to end it.
     let name = match &thread.name {
-        unknown if unknown.is_empty() => "name unknown".to_owned(),
-        known => format!("\"{}\"", known.replace('"', "\\\"")),
+        None => "name unknown".to_owned(),
+        Some(known) => format!("\"{}\"", known.replace('"', "\\\"")),
     };
     let inner = thread.ns_tid.filter(|&inner| inner != thread.tid.0);
     let inner = inner.map(|inner| format!(", {inner} in its namespace")).unwrap_or_default();
