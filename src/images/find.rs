@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
-use std::io;
+use std::io::{self, ErrorKind::NotADirectory, ErrorKind::NotFound};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -268,8 +268,12 @@ impl<'s> Finder<'s> {
         let outside = (open_regular(path), self.root.is_none());
         let mut found: Vec<Result<Found<'s>, String>> = Vec::new();
         for (file, is_inside) in inside.into_iter().chain([outside]) {
-            let Ok(file) = file else { continue };
-            let opened = self.map(&file).map(|opened| Found { opened, file, is_inside });
+            let file = match file {
+                // What is not there is no reason for a word.
+                Err(error) if matches!(error.kind(), NotFound | NotADirectory) => continue,
+                file => file.map_err(|error| error.to_string()),
+            };
+            let opened = file.and_then(|file| Ok(Found { opened: self.map(&file)?, file, is_inside }));
             // Both are the same file, if the target has no root of its own.
             let same = |known: &Found<'s>| {
                 opened.as_ref().is_ok_and(|new| std::ptr::eq(known.opened.mapping, new.opened.mapping))

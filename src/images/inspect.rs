@@ -8,7 +8,7 @@ use super::batch::{Need, inflate};
 use super::elf::{Elf, Layout};
 use super::sections::Contents;
 use super::store::Store;
-use super::{generated, named, notes};
+use super::{generated, mini, named, notes};
 
 /// Opens `bytes` as an ELF file and as a memory image and looks up an address in all of it.
 /// Returns how much was found, in no particular unit. Never panics.
@@ -48,5 +48,12 @@ fn one<'s>(bytes: &'s [u8], layout: Layout, arch: Arch, address: u64, store: &'s
     let answers = info.jobs(&[address]).into_iter().map(UnitJob::run).collect();
     info.accept(answers);
     count(info.at(address).map_or(0, |function| function.frames.len()));
+    // As if it had packed or split units of its own, too.
+    if let Some(unit) = info.missing() {
+        count(info.supply_package(|name| contents.debug(name)).map_or(0, |()| 1));
+        info.supply(&unit, |name| contents.debug(name)).unwrap_or_else(|_| info.supply_nothing(&unit));
+        count(info.at(address).map_or(0, |function| function.frames.len()));
+    }
+    count(mini::unpack(&contents).and_then(Result::ok).map_or(0, <[u8]>::len));
     found.get()
 }

@@ -31,8 +31,7 @@ pub(super) fn open<'s>(
     finder: &Finder<'s>,
     build_id: Option<&[u8]>,
 ) -> Option<Result<Contents<'s>, String>> {
-    let compressed = own.elf.contents(own.elf.section(b".gnu_debugdata")?)?;
-    Some(inflate(compressed, own.store()).and_then(|bytes| {
+    Some(unpack(own)?.and_then(|bytes| {
         let contents = finder.inner(bytes)?;
         match (notes::build_id(&contents.elf), build_id) {
             (Some(found), Some(wanted)) if found != wanted => {
@@ -41,6 +40,12 @@ pub(super) fn open<'s>(
             _ => Ok(contents),
         }
     }))
+}
+
+/// The bytes of the object in the section.
+pub(super) fn unpack<'s>(own: &Contents<'s>) -> Option<Result<&'s [u8], String>> {
+    let compressed = own.elf.contents(own.elf.section(b".gnu_debugdata")?)?;
+    Some(inflate(compressed, own.store()))
 }
 
 fn inflate<'s>(compressed: &[u8], store: &'s Store) -> Result<&'s [u8], String> {

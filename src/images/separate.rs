@@ -90,14 +90,17 @@ fn first<'s>(
         match found.and_then(|found| fits(&found).map(|()| found.opened)) {
             Ok(opened) => Some(opened),
             Err(why) => {
-                let text = format!("cannot use debug file {}: {why}", path.display());
-                if refused.len() < MAX_REFUSED && !refused.contains(&text) {
-                    refused.push(text);
-                }
+                note(refused, format!("cannot use debug file {}: {why}", path.display()));
                 None
             }
         }
     })
+}
+
+fn note(refused: &mut Vec<String>, text: String) {
+    if refused.len() < MAX_REFUSED && !refused.contains(&text) {
+        refused.push(text);
+    }
 }
 
 fn has_id(found: &Found<'_>, wanted: Option<&[u8]>) -> Result<(), String> {
