@@ -115,6 +115,41 @@ fn a_cgo_program_is_left_to_go() {
     fs::remove_dir_all(&folder).expect("ours");
 }
 
+#[test]
+fn a_library_that_go_has_linked_keeps_its_handlers() {
+    let Some(go) = find("go") else { return skip("go library", "not installed") };
+    let folder = unique("goshared");
+    fs::create_dir(&folder).expect("a new name");
+    let source = "package main\nimport \"C\"\nimport \"fmt\"\n\
+        //export Try\nfunc Try() {\n\tdefer func() { fmt.Println(recover()) }()\n\tvar p *int; *p = 1\n}\n\
+        func main() {}\n";
+    fs::write(folder.join("main.go"), source).expect("writable");
+    let mut build = Command::new(go);
+    build.args(["build", "-buildmode=c-shared", "-o", "library.so", "main.go"]).current_dir(&folder);
+    build.env("CGO_ENABLED", "1").env("GOCACHE", folder.join("cache")).env("GO111MODULE", "off");
+    let built = output(build, None);
+    assert_eq!(built.status, 0, "{built:?}");
+    // Its handler is not Go's, and wants the alternate stack that Go gives its threads.
+    let source = "#include <dlfcn.h>\n#include <signal.h>\n#include <stdio.h>\n\
+        static void note(int s) { char deep[20000]; for (int i = 0; i < 20000; i += 500) deep[i] = s; puts(\"noted\"); }\n\
+        int main(int n, char **a) { void *l = dlopen(a[1], RTLD_NOW); setvbuf(stdout, 0, _IONBF, 0);\n\
+        struct sigaction s = {.sa_handler = note, .sa_flags = SA_ONSTACK}; sigaction(SIGUSR1, &s, 0);\n\
+        ((void (*)(void))dlsym(l, \"Try\"))(); raise(SIGUSR1); ((void (*)(void))dlsym(l, \"Try\"))(); return 3; }\n";
+    fs::write(folder.join("main.c"), source).expect("writable");
+    let mut build = Command::new("cc");
+    build.args(["-w", "-o", "program", "main.c", "-ldl"]).current_dir(&folder);
+    assert_eq!(output(build, None).status, 0);
+    let command = || {
+        let mut command = Command::new(folder.join("program"));
+        command.arg(folder.join("library.so"));
+        command
+    };
+    let (without, with) = (output(command(), None), output(command(), Some("helper=none")));
+    assert_eq!(with, without);
+    assert_eq!((with.status, with.stdout.matches("nil pointer dereference").count()), (3, 2), "{with:?}");
+    fs::remove_dir_all(&folder).expect("ours");
+}
+
 /// A server that is started, gets SIGQUIT when it is ready, and ends or is ended.
 struct Running {
     child: Child,

@@ -1,12 +1,12 @@
 //! What the program believes to have set for the signals that the relay has taken: it sees and sets its own
 //! actions, the kernel has ours.
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 use crate::state::{fixed, state};
 use crate::sys::calls;
 use crate::sys::signal::{
-    self, Action, Arrival, Change, SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN,
-    SIGABRT,
+    self, Action, Arrival, Change, SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SI_TKILL, SIG_DFL,
+    SIG_IGN, SIGABRT,
 };
 
 /// What the relay does with a signal.
@@ -87,13 +87,15 @@ fn put(signal: u32, action: &Action) {
     // A handler on this thread must not wait for us.
     let blocked = signal::mask(Change::Set, u64::MAX);
     let mut rounds = 0;
-    let mut now = kept.sequence.load(Ordering::Relaxed);
-    while now % 2 == 1 && rounds < PATIENCE {
+    let odd = loop {
+        let now = kept.sequence.load(Ordering::Relaxed);
         rounds += 1;
-        now = kept.sequence.load(Ordering::Relaxed);
-    }
-    let odd = now | 1;
-    kept.sequence.store(odd, Ordering::Relaxed);
+        let is_free = now.is_multiple_of(2) || rounds > PATIENCE;
+        let change = || kept.sequence.compare_exchange(now, now | 1, Ordering::Acquire, Ordering::Relaxed);
+        if is_free && change().is_ok() {
+            break now | 1;
+        }
+    };
     fence(Ordering::Release);
     kept.handler.store(action.handler, Ordering::Relaxed);
     kept.flags.store(action.flags, Ordering::Relaxed);
@@ -101,6 +103,23 @@ fn put(signal: u32, action: &Action) {
     kept.restorer.store(action.restorer, Ordering::Relaxed);
     kept.sequence.store(odd.wrapping_add(1), Ordering::Release);
     signal::mask(Change::Set, blocked);
+}
+
+/// In a child of fork: no other thread is changing an action any more.
+pub(crate) fn settle() {
+    for kept in &KEPT {
+        let now = kept.sequence.load(Ordering::Relaxed);
+        kept.sequence.store(now.wrapping_add(now & 1), Ordering::Relaxed);
+    }
+}
+
+/// Whether handlers of the program run on the alternate stack if they are meant to. As long as the program has
+/// set none, it would be ours, and not as large as what they would have without us.
+static ON_STACK: AtomicBool = AtomicBool::new(true);
+
+/// Sets whether handlers of the program may run on the alternate stack.
+pub(crate) fn allow_stack(allowed: bool) {
+    ON_STACK.store(allowed, Ordering::Release);
 }
 
 /// What the kernel has to be told when the program sets this action; `None` for the program's own.
@@ -113,8 +132,8 @@ fn for_kernel(role: Role, program: &Action) -> Option<Action> {
         // After one run the default returns, which is ours.
         Role::Crash if !is_handler || program.flags & SA_RESETHAND == 0 => None,
         Role::Trigger | Role::Crash => {
-            let kept = SA_ONSTACK | SA_RESTART | SA_NODEFER;
-            Some(Action::ours(program.flags & kept, program.mask))
+            let stack = if ON_STACK.load(Ordering::Acquire) { SA_ONSTACK } else { 0 };
+            Some(Action::ours(program.flags & (stack | SA_RESTART | SA_NODEFER), program.mask))
         }
     }
 }
@@ -147,13 +166,15 @@ pub(crate) fn set(signal: u32, role: Role, program: &Action) {
 /// Does what the program wants done on a signal: calls its handler, ignores it, or dies.
 pub(crate) fn pass_on(arrival: &Arrival<'_>) {
     let program = get(arrival.signal);
+    let is_once = program.flags & SA_RESETHAND != 0;
     match program.handler {
         SIG_IGN => {}
         SIG_DFL => die(arrival),
         handler => {
-            if program.flags & SA_RESETHAND != 0
-                && let Some(role) = role(arrival.signal)
-            {
+            if is_once && state().is_borrowed() {
+                // What is remembered is the parent's.
+                let _ = signal::action(arrival.signal, Some(&Action::DEFAULT));
+            } else if is_once && let Some(role) = role(arrival.signal) {
                 set(arrival.signal, role, &Action::DEFAULT);
             }
             signal::call_program(handler, arrival);
@@ -162,18 +183,29 @@ pub(crate) fn pass_on(arrival: &Arrival<'_>) {
 }
 
 /// Lets the signal have its default action when the handler returns, with what the kernel told about it and
-/// the registers it interrupted: it is sent again, and waits until then because it is blocked.
+/// the registers it interrupted. An instruction that has failed does so again, which needs no system call
+/// that a filter might answer by killing this one thread; what was sent is sent again, and waits until then
+/// because it is blocked. No other signal can come before it: they stay blocked.
 pub(crate) fn die(arrival: &Arrival<'_>) {
     signal::mask(Change::Set, u64::MAX);
-    let (pid, tid) = (calls::getpid(), calls::gettid());
     // Cannot fail for a signal that had our handler.
     let _ = signal::action(arrival.signal, Some(&Action::DEFAULT));
-    if signal::queue(pid, tid, arrival.signal, arrival.info).is_err() && arrival.info.code() <= 0 {
+    if arrival.rewind() {
+        // Where it is blocked, the kernel unblocks what it forces on a thread.
+        arrival.set_mask(u64::MAX);
+        return;
+    }
+    arrival.set_mask(!signal::bit(arrival.signal));
+    let (pid, tid) = (calls::getpid(), calls::gettid());
+    let info = arrival.info;
+    // abort(3) and raise(3) send it so, and filters let them.
+    let is_raised = info.code() == SI_TKILL && info.pid() == pid;
+    let is_sent = (is_raised && calls::tgkill(pid, tid, arrival.signal).is_ok())
+        || signal::queue(pid, tid, arrival.signal, info).is_ok()
         // Where this is filtered, too, only the status is left to be kept.
-        let sent = calls::tgkill(pid, tid, arrival.signal);
-        if sent.is_err() {
-            calls::exit_group(128 + arrival.signal as usize);
-        }
+        || calls::tgkill(pid, tid, arrival.signal).is_ok();
+    if !is_sent {
+        calls::exit_group(128 + arrival.signal as usize);
     }
 }
 

@@ -76,7 +76,8 @@ fn work(job: &Job<'_>) {
     let tasks = Tasks::open();
     // Filters may kill for a call they do not know; without `/proc` there is no telling.
     let is_filtered = tasks.as_ref().is_none_or(Tasks::is_filtered);
-    let mut output = Output::open(options.output.as_ref(), state().pid(), deadline);
+    // Without a place for it no thread is held for a dump.
+    let Some(mut output) = Output::open(options.output.as_ref(), state().pid(), deadline) else { return };
     // If the helper hangs, there is some time left.
     if !is_filtered && helper::dump(job.arrival, job.fixed, output.fd(), start + limit / 10 * 7) {
         return;

@@ -7,7 +7,7 @@ use crate::options::AfterQuit;
 use crate::state::{Fixed, fixed, phase, state};
 use crate::sys::calls;
 use crate::sys::memory::Leading;
-use crate::sys::signal::{self, Arrival, Change, SIG_DFL, SIG_IGN};
+use crate::sys::signal::{self, Arrival, Change, SIG_DFL};
 use crate::threads;
 
 /// The common entry.
@@ -15,7 +15,7 @@ pub(crate) fn on_signal(arrival: &Arrival<'_>) {
     let Some(fixed) = fixed() else { return };
     if !state().is_own_process() {
         // A child that borrows our memory: nothing of ours is touched.
-        return pass_on_elsewhere(arrival);
+        return pass_on(arrival);
     }
     match disposition::role(arrival.signal) {
         Some(Role::Relay) => {
@@ -26,15 +26,6 @@ pub(crate) fn on_signal(arrival: &Arrival<'_>) {
         Some(Role::Trigger) => on_trigger(arrival, fixed),
         Some(Role::Crash) => on_crash(arrival, fixed),
         None => pass_on(arrival),
-    }
-}
-
-/// As [`pass_on`], without remembering anything.
-fn pass_on_elsewhere(arrival: &Arrival<'_>) {
-    match disposition::get(arrival.signal).handler {
-        SIG_IGN => {}
-        SIG_DFL => die(arrival),
-        handler => signal::call_program(handler, arrival),
     }
 }
 

@@ -1,16 +1,18 @@
 //! Starting the helper: the `threaddump` program, which looks at this process from outside.
 //!
-//! It is started by a child that shares our memory for a moment, so that the size of the process does not
-//! matter, and through a second child, so that the program has no child that it does not know of: neither
-//! does a signal tell of it, nor can its wait calls find it.
+//! It is started by a child that shares our memory, so that the size of the process does not matter. That child
+//! stays until the helper has ended: if it went first, the kernel would make the helper a child of whoever adopts
+//! orphans, which the program itself may be, and starting a program makes a child one that signals its end. The
+//! child that stays is one that does not: the program's wait calls find it only with `__WCLONE` or `__WALL`.
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::options::{MAX_PATH, Path};
 use crate::state::{Fixed, state};
-use crate::sys::calls;
-use crate::sys::process::clone_shared;
+use crate::sys::calls::{self, now};
+use crate::sys::process::{clone_beside, clone_shared};
 use crate::sys::signal::{self, Arrival, Change};
 use crate::text::decimal;
+use crate::threads::MILLISECOND;
 
 /// What it answers when everything is written.
 const DONE: u8 = b'1';
@@ -49,8 +51,17 @@ struct Plan {
     answer: i32,
     registers: bool,
     stack_top: usize,
-    pid: AtomicU32,
 }
+
+/// The helper was not started.
+const NONE: u32 = u32::MAX;
+/// How long a child may take that has nothing more to do.
+const PATIENCE: u64 = 1000 * MILLISECOND;
+
+/// Process id of the helper, or [`NONE`]; 0 as long as that is not known.
+static STARTED: AtomicU32 = AtomicU32::new(0);
+/// The child that started a helper and did not end; it still uses the stack for starting one.
+static LEFT: AtomicU32 = AtomicU32::new(0);
 
 impl Plan {
     fn path(&self) -> &[u8] {
@@ -67,10 +78,16 @@ pub(crate) fn dump(arrival: &Arrival<'_>, fixed: &Fixed, out: i32, deadline: u64
         return false;
     };
     let plan = plan(helper, arrival, fixed, [go, out, answer]);
-    let started = calls::is_executable(plan.path()) && start(&plan, fixed);
+    let child = if calls::is_executable(plan.path()) { start(plan, fixed, deadline) } else { None };
     calls::close(answer);
-    let done = started && let_trace(&plan, fixed, begin, result, deadline);
+    let pid = STARTED.load(Ordering::Acquire);
+    let started = child.is_some() && !matches!(pid, 0 | NONE);
+    let done = started && let_trace(pid, fixed, begin, result, deadline);
     [go, begin, result].into_iter().for_each(calls::close);
+    if let Some(child) = child {
+        // Without its pipe a helper that was not traced yet ends, too.
+        reap(child, now() + PATIENCE);
+    }
     done
 }
 
@@ -92,19 +109,45 @@ fn plan(helper: &Path, arrival: &Arrival<'_>, fixed: &Fixed, fds: [i32; 3]) -> P
         registers: fixed.options.registers,
         // The first child needs little of it.
         stack_top: fixed.helper_stack_top() - (16 << 10),
-        pid: AtomicU32::new(0),
     }
 }
 
-fn start(plan: &Plan, fixed: &Fixed) -> bool {
-    let Ok(child) = clone_shared(fixed.helper_stack_top(), first_child, plan) else { return false };
-    calls::wait_for_clone(child);
-    plan.pid.load(Ordering::Acquire) != 0
+/// Starts the child that starts the helper, and waits until it has; gives its process id.
+fn start(plan: Plan, fixed: &Fixed, deadline: u64) -> Option<u32> {
+    let left = LEFT.load(Ordering::Acquire);
+    if left != 0 && !reap(left, 0) {
+        return None;
+    }
+    STARTED.store(0, Ordering::Release);
+    let child = clone_beside(fixed.helper_stack_top(), first_child, plan).ok()?;
+    while STARTED.load(Ordering::Acquire) == 0 && now() < deadline {
+        calls::futex_wait(&STARTED, 0, deadline.saturating_sub(now()));
+    }
+    Some(child)
+}
+
+/// Waits for the end of the child up to a moment; `false` if it has not come.
+fn reap(child: u32, deadline: u64) -> bool {
+    let mut nap = MILLISECOND / 16;
+    while calls::is_clone_alive(child) {
+        if now() >= deadline {
+            LEFT.store(child, Ordering::Release);
+            return false;
+        }
+        let never = AtomicU32::new(0);
+        calls::futex_wait(&never, 0, nap);
+        nap = (nap * 2).min(20 * MILLISECOND);
+    }
+    LEFT.store(0, Ordering::Release);
+    true
 }
 
 fn first_child(plan: &Plan) {
-    if let Ok(pid) = clone_shared(plan.stack_top, second_child, plan) {
-        plan.pid.store(pid, Ordering::Release);
+    let started = clone_shared(plan.stack_top, second_child, plan);
+    STARTED.store(started.unwrap_or(NONE), Ordering::Release);
+    calls::futex_wake(&STARTED);
+    if let Ok(pid) = started {
+        calls::wait_for(pid);
     }
     calls::exit(0);
 }
@@ -129,8 +172,7 @@ fn second_child(plan: &Plan) {
 }
 
 /// Allows the helper, and no other, to trace this process, and waits for its answer.
-fn let_trace(plan: &Plan, fixed: &Fixed, begin: i32, result: i32, deadline: u64) -> bool {
-    let pid = plan.pid.load(Ordering::Acquire);
+fn let_trace(pid: u32, fixed: &Fixed, begin: i32, result: i32, deadline: u64) -> bool {
     // Fails where there is no Yama, and is not needed there.
     let _ = calls::prctl(calls::PR_SET_PTRACER, pid as usize);
     let dumpable = calls::prctl(calls::PR_GET_DUMPABLE, 0);

@@ -2,6 +2,7 @@
 use crate::disposition::{self, role};
 use crate::options::{MAX_PATH, Path};
 use crate::proc::Tasks;
+use crate::state::state;
 use crate::sys::calls;
 use crate::sys::signal::{self, Action};
 
@@ -46,11 +47,35 @@ pub fn get(signal: u32) -> ProgramAction {
     }
 }
 
-/// Sets the action of the program; `false` if the kernel must be told, since the relay does not stand between.
+/// Sets the action of the program; `false` if the kernel must be told, since the relay does not stand between:
+/// neither does it in a child of vfork, whose actions are its own while the memory of ours is its parent's.
 pub fn set(signal: u32, action: ProgramAction) -> bool {
     let Some(role) = role(signal) else { return false };
+    if state().is_borrowed() {
+        return false;
+    }
     disposition::set(signal, role, &action.into());
     disposition::is_between(role, &action.into())
+}
+
+/// Whether the calling process is a child of vfork, and all that is remembered is of its parent.
+pub fn is_borrowed() -> bool {
+    state().is_borrowed()
+}
+
+/// Whether handlers of the program may run on an alternate stack: not on ours, so not before it has one.
+pub fn allow_stack(allowed: bool) {
+    disposition::allow_stack(allowed);
+}
+
+/// Whether this is the stack that [`crate::install`] has given a thread.
+pub fn is_first_stack(start: usize) -> bool {
+    crate::sys::stack::is_given(start)
+}
+
+/// In a child of fork, at once: else its own children of vfork could not be told from it.
+pub fn after_fork() {
+    state().take_over_in_fork();
 }
 
 /// Bytes of an alternate signal stack.
@@ -104,8 +129,15 @@ pub fn helper_beside(address: usize) -> Option<Path> {
 
 /// Says on standard error that a setting is not understood.
 pub fn complain(setting: &[u8]) {
+    let mut line = [0; 512];
+    let mut length = 0;
+    let setting = setting.get(..400).unwrap_or(setting);
     for part in [b"threaddump relay: cannot understand the setting '".as_slice(), setting, b"'\n"] {
-        // There is nowhere else to say it.
-        let _ = calls::write(2, part);
+        if let Some(place) = line.get_mut(length..length + part.len()) {
+            place.copy_from_slice(part);
+            length += part.len();
+        }
     }
+    // There is nowhere else to say it.
+    let _ = calls::write(2, line.get(..length).unwrap_or_default());
 }

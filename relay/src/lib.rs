@@ -57,6 +57,8 @@ pub enum InstallError {
     Memory,
     /// The kernel refused a signal.
     Signals,
+    /// The options have a signal for two purposes, or one that is none for it: see [`Options::are_valid`].
+    Options,
 }
 
 impl core::fmt::Display for InstallError {
@@ -66,6 +68,7 @@ impl core::fmt::Display for InstallError {
             InstallError::Installed => "the relay is installed already",
             InstallError::Memory => "cannot install the relay: no memory for its tables",
             InstallError::Signals => "cannot install the relay: its signals are refused",
+            InstallError::Options => "cannot install the relay: its options contradict each other",
         })
     }
 }
@@ -85,13 +88,18 @@ pub fn install(options: Options) -> Result<(), InstallError> {
     if !dump::is_supported() {
         return Err(InstallError::Unsupported);
     }
+    if !options.are_valid() {
+        return Err(InstallError::Options);
+    }
     if state::fixed().is_some() {
         return Err(InstallError::Installed);
     }
     if !state::prepare(options) {
         return Err(InstallError::Memory);
     }
+    reserved::place();
     reserved::reserve();
+    output::remember_stderr();
     sys::signal::set_handler(handler::on_signal);
     sys::stack::give_alternate(ALTERNATE_STACK);
     let crashes = disposition::CRASHES.into_iter().filter(|_| options.crashes);

@@ -114,13 +114,34 @@ impl Options {
     /// # Errors
     /// The first setting that is not understood; all others are applied.
     pub fn apply<'a>(&mut self, text: &'a [u8]) -> Result<(), &'a [u8]> {
-        let mut result = Ok(());
+        let before = (self.trigger, self.relay_signal);
+        let (mut result, mut signal) = (Ok(()), None);
         for setting in text.split(|&byte| byte == b',').filter(|setting| !setting.is_empty()) {
             if self.apply_one(setting).is_none() {
                 result = result.and(Err(setting));
+            } else if setting.starts_with(b"signal=") || setting.starts_with(b"relay=") {
+                signal = Some(setting);
             }
         }
+        // One signal cannot ask for a dump and for a thread, in whatever order they are set.
+        if self.trigger == self.relay_signal
+            && let Some(setting) = signal
+        {
+            (self.trigger, self.relay_signal) = before;
+            result = result.and(Err(setting));
+        }
         result
+    }
+
+    /// Whether each signal is for one purpose, and of a kind that can serve it.
+    pub fn are_valid(&self) -> bool {
+        let is_realtime = |signal: u32| (34..=64).contains(&signal);
+        let is_trigger =
+            is_realtime(self.trigger) || TRIGGERS.iter().any(|(_, known)| *known == self.trigger);
+        is_trigger
+            && is_realtime(self.relay_signal)
+            && self.trigger != self.relay_signal
+            && self.output.is_none_or(|path| has_known_places(path.as_bytes()))
     }
 
     fn apply_one(&mut self, setting: &[u8]) -> Option<()> {
@@ -138,7 +159,7 @@ impl Options {
                     _ => return None,
                 }
             }
-            b"out" => self.output = Some(Path::new(value)?),
+            b"out" => self.output = Some(Path::new(value).filter(|_| has_known_places(value))?),
             b"helper" if value == b"none" => self.helper = None,
             b"helper" => self.helper = Some(Path::new(value).filter(|_| value.first() == Some(&b'/'))?),
             b"dumpable" if value == b"raise" => self.raise_dumpable = true,
@@ -150,6 +171,17 @@ impl Options {
         }
         Some(())
     }
+}
+
+/// Whether each percent sign of a path is one that is filled in.
+fn has_known_places(path: &[u8]) -> bool {
+    let mut bytes = path.iter();
+    while let Some(&byte) = bytes.next() {
+        if byte == b'%' && !matches!(bytes.next(), Some(b'p' | b't' | b'%')) {
+            return false;
+        }
+    }
+    true
 }
 
 fn trigger(value: &[u8]) -> Option<u32> {
@@ -210,11 +242,30 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_named() {
         let mut options = Options::DEFAULT;
-        for wrong in ["quit", "quit=maybe", "relay=9", "signal=KILL", "helper=bin/x", "limit=0s", "out="] {
+        for wrong in [
+            "quit",
+            "quit=maybe",
+            "relay=9",
+            "signal=KILL",
+            "helper=bin/x",
+            "limit=0s",
+            "out=",
+            "out=%x",
+            "out=/tmp/%",
+            "signal=61",
+        ] {
             assert_eq!(options.apply(wrong.as_bytes()), Err(wrong.as_bytes()), "{wrong}");
         }
+        assert_eq!(options.apply(b"relay=34,signal=34"), Err(&b"signal=34"[..]));
+        assert_eq!(options.apply(b"signal=35,quit=go,relay=35"), Err(&b"relay=35"[..]));
         assert_eq!(options, Options::DEFAULT);
         assert_eq!(options.apply(b"signal=3,,signal=SIGQUIT,"), Ok(()));
+        assert!(options.are_valid());
+        assert_eq!(options.apply(b"out=%p%%%t,signal=61,relay=34"), Ok(()));
+        assert!(options.are_valid());
+        assert!(!Options { trigger: 34, ..options }.are_valid());
+        assert!(!Options { relay_signal: 9, ..options }.are_valid());
+        assert!(!Options { trigger: 11, ..options }.are_valid());
     }
 
     #[test]

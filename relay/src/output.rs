@@ -1,5 +1,5 @@
 //! Writing to the file of a dump, with a buffer, and never for longer than the dump may last.
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use crate::options::Path;
 use crate::sys::calls::{
@@ -19,6 +19,56 @@ const EXPANDED: usize = 512;
 
 /// The descriptor in use, for a dump that crashes.
 static OPEN: AtomicI32 = AtomicI32::new(-1);
+/// What standard error was at the start: device and inode, and whether it was open. A program that becomes a
+/// daemon may have a data file or a connection there later.
+static STDERR_THEN: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+static STDERR_IS_KNOWN: AtomicBool = AtomicBool::new(false);
+
+/// Remembers what standard error is.
+pub(crate) fn remember_stderr() {
+    if let Some((device, inode)) = calls::identity(STDERR) {
+        STDERR_THEN[0].store(device, Ordering::Release);
+        STDERR_THEN[1].store(inode, Ordering::Release);
+        STDERR_IS_KNOWN.store(true, Ordering::Release);
+    }
+}
+
+/// Standard error, if it is still the file that it was.
+fn stderr() -> Option<i32> {
+    let then = (STDERR_THEN[0].load(Ordering::Acquire), STDERR_THEN[1].load(Ordering::Acquire));
+    let is_same = STDERR_IS_KNOWN.load(Ordering::Acquire) && calls::identity(STDERR) == Some(then);
+    is_same.then_some(STDERR)
+}
+
+const ENAMETOOLONG: i32 = 36;
+const ETIMEDOUT: i32 = 110;
+/// Why a file cannot be opened or written to.
+const ERRORS: [(i32, &[u8]); 24] = [
+    (1, b"EPERM"),
+    (2, b"ENOENT"),
+    (5, b"EIO"),
+    (6, b"ENXIO"),
+    (12, b"ENOMEM"),
+    (13, b"EACCES"),
+    (16, b"EBUSY"),
+    (19, b"ENODEV"),
+    (20, b"ENOTDIR"),
+    (21, b"EISDIR"),
+    (22, b"EINVAL"),
+    (23, b"ENFILE"),
+    (24, b"EMFILE"),
+    (26, b"ETXTBSY"),
+    (EFBIG, b"EFBIG"),
+    (28, b"ENOSPC"),
+    (30, b"EROFS"),
+    (EPIPE, b"EPIPE"),
+    (ENAMETOOLONG, b"ENAMETOOLONG"),
+    (38, b"ENOSYS"),
+    (40, b"ELOOP"),
+    (75, b"EOVERFLOW"),
+    (ETIMEDOUT, b"ETIMEDOUT"),
+    (122, b"EDQUOT"),
+];
 
 /// Where a dump goes.
 #[derive(Debug)]
@@ -28,25 +78,62 @@ pub(crate) struct Output {
     length: usize,
     deadline: u64,
     is_broken: bool,
+    /// Its path; none for standard error.
+    path: [u8; EXPANDED],
+    path_length: usize,
 }
 
 impl Output {
     /// Opens the file, for appending and without following a link; standard error if there is none or it
-    /// cannot be opened.
-    pub(crate) fn open(path: Option<&Path>, pid: u32, deadline: u64) -> Output {
-        let opened = path.and_then(|path| {
-            let mut expanded = [0; EXPANDED];
-            let path = expand(path.as_bytes(), pid, &mut expanded)?;
+    /// cannot be opened. `None` if that is not what it was at the start.
+    pub(crate) fn open(path: Option<&Path>, pid: u32, deadline: u64) -> Option<Output> {
+        let mut output = Output {
+            fd: STDERR,
+            buffer: [0; BUFFER],
+            length: 0,
+            deadline,
+            is_broken: false,
+            path: [0; EXPANDED],
+            path_length: 0,
+        };
+        let mut opened = Ok(stderr());
+        if let Some(path) = path {
+            let expanded = expand(path.as_bytes(), pid, &mut output.path).ok_or(ENAMETOOLONG);
             let flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
-            calls::openat(AT_FDCWD, path, flags, 0o600).ok()
-        });
-        let fd = opened.unwrap_or(STDERR);
-        OPEN.store(fd, Ordering::Release);
-        let mut output = Output { fd, buffer: [0; BUFFER], length: 0, deadline, is_broken: false };
-        if path.is_some() && opened.is_none() {
-            output.push(b"threaddump relay: the file of out= cannot be opened\n");
+            opened = expanded.and_then(|expanded| {
+                output.path_length = expanded.len() - 1;
+                calls::openat(AT_FDCWD, expanded, flags, 0o600).map(Some)
+            });
         }
-        output
+        match opened {
+            Ok(fd) => output.fd = fd?,
+            Err(error) => {
+                output.fd = stderr()?;
+                output.complain(b"open '", error);
+                output.path_length = 0;
+            }
+        }
+        OPEN.store(output.fd, Ordering::Release);
+        Some(output)
+    }
+
+    /// Says what could not be done with the file.
+    fn complain(&mut self, what: &[u8], error: i32) {
+        self.push(b"threaddump relay: cannot ");
+        self.push(what);
+        for index in 0..self.path_length {
+            let byte = self.path.get(index).copied();
+            self.push(&[byte.unwrap_or_default()]);
+        }
+        self.push(b"': ");
+        match ERRORS.iter().find(|(number, _)| *number == error) {
+            Some((_, name)) => self.push(name),
+            None => {
+                self.push(b"error ");
+                self.push(decimal(u64::from(error.unsigned_abs())).as_bytes());
+            }
+        }
+        self.push(b"\n");
     }
 
     pub(crate) fn fd(&self) -> i32 {
@@ -69,9 +156,23 @@ impl Output {
     /// Writes what was added.
     pub(crate) fn flush(&mut self) {
         let bytes = self.buffer.get(..self.length).unwrap_or_default();
-        if !self.is_broken {
-            self.is_broken = !write_all(self.fd, bytes, self.deadline);
+        let result = if self.is_broken { Ok(()) } else { write_all(self.fd, bytes, self.deadline) };
+        self.length = 0;
+        if let Err(error) = result {
+            self.is_broken = true;
+            self.say_broken(error);
         }
+    }
+}
+
+impl Output {
+    /// Says on standard error that the file could not be written to.
+    fn say_broken(&mut self, error: i32) {
+        let Some(other) = stderr().filter(|_| self.path_length > 0) else { return };
+        self.complain(b"write to '", error);
+        let line = self.buffer.get(..self.length).unwrap_or_default();
+        // There is nowhere else to say it.
+        let _ = write_all(other, line, self.deadline);
         self.length = 0;
     }
 }
@@ -90,12 +191,12 @@ fn close(fd: i32) {
     }
 }
 
-/// Writes as much as there is time for.
-fn write_all(fd: i32, mut bytes: &[u8], deadline: u64) -> bool {
+/// Writes as much as there is time for; gives the error number that has ended it.
+fn write_all(fd: i32, mut bytes: &[u8], deadline: u64) -> Result<(), i32> {
     while !bytes.is_empty() {
         // Regular files can always be written to.
         if now() >= deadline || !calls::poll(fd, true, deadline) {
-            return false;
+            return Err(ETIMEDOUT);
         }
         match calls::write(fd, bytes) {
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
@@ -107,18 +208,19 @@ fn write_all(fd: i32, mut bytes: &[u8], deadline: u64) -> bool {
                     EFBIG => calls::consume(SIGXFSZ),
                     _ => {}
                 }
-                return false;
+                return Err(error);
             }
         }
     }
-    true
+    Ok(())
 }
 
 /// After a crash in the dump: says so, and closes the file.
 pub(crate) fn give_up() {
     let fd = OPEN.load(Ordering::Acquire);
     if fd >= 0 {
-        write_all(fd, b"\nthreaddump relay: the dump has crashed\n", now() + 1000 * MILLISECOND);
+        // There is nowhere else to say it.
+        let _ = write_all(fd, b"\nthreaddump relay: the dump has crashed\n", now() + 1000 * MILLISECOND);
         close(fd);
     }
 }

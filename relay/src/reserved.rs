@@ -2,17 +2,20 @@
 //! change of the root directory, and some that are given up so that files can be opened when no more can be.
 //!
 //! Programs close or overwrite descriptors that they do not know. So each is compared with what it was.
-use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::sys::calls::{self, AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_RDONLY};
 
-/// Out of the way of programs that expect the next number.
+/// Out of the way of programs that expect the next number, where the limit allows that.
 const LOWEST: usize = 200;
+/// So many below the limit, where it does not.
+const BELOW_LIMIT: usize = 8;
 /// For the output, the list of threads, and a file of one of them.
 const SPARES: usize = 3;
 
 static DIRECTORY: AtomicI32 = AtomicI32::new(-1);
 static SPARE: [AtomicI32; SPARES] = [const { AtomicI32::new(-1) }; SPARES];
+static ABOVE: AtomicUsize = AtomicUsize::new(LOWEST);
 static IDENTITY: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 
 fn open() -> Result<i32, i32> {
@@ -24,10 +27,17 @@ fn is_ours(fd: i32) -> bool {
     fd >= 0 && calls::identity(fd) == Some(known)
 }
 
+/// Chooses where they are to be, by the limit of now.
+pub(crate) fn place() {
+    let highest = calls::descriptor_limit().saturating_sub(BELOW_LIMIT);
+    ABOVE.store(LOWEST.min(highest), Ordering::Release);
+}
+
 /// Reserves them; what cannot be had is done without.
 pub(crate) fn reserve() {
     let Ok(fd) = open() else { return };
-    if let (Some((device, inode)), Ok(high)) = (calls::identity(fd), calls::duplicate_above(fd, LOWEST)) {
+    let above = ABOVE.load(Ordering::Acquire);
+    if let (Some((device, inode)), Ok(high)) = (calls::identity(fd), calls::duplicate_above(fd, above)) {
         IDENTITY[0].store(device, Ordering::Release);
         IDENTITY[1].store(inode, Ordering::Release);
         DIRECTORY.store(high, Ordering::Release);
@@ -63,7 +73,7 @@ pub(crate) fn reserve_spares() {
         return;
     }
     for spare in &SPARE {
-        if let Ok(fd) = calls::duplicate_above(directory, LOWEST) {
+        if let Ok(fd) = calls::duplicate_above(directory, ABOVE.load(Ordering::Acquire)) {
             spare.store(fd, Ordering::Release);
         }
     }

@@ -98,6 +98,8 @@ pub(crate) struct State {
     pub(crate) saved: AtomicUsize,
     /// Whether the dump was left because of a crash in it.
     pub(crate) crashed_inside: AtomicBool,
+    /// Whether the reserved descriptors are still those of the parent.
+    inherited: AtomicBool,
 }
 
 static STATE: State = State {
@@ -112,6 +114,7 @@ static STATE: State = State {
     used: AtomicU32::new(0),
     saved: AtomicUsize::new(0),
     crashed_inside: AtomicBool::new(false),
+    inherited: AtomicBool::new(false),
 };
 static FIXED: Once<Fixed> = Once::new();
 static SLOTS: Mapped<Slots> = Mapped::new();
@@ -192,21 +195,43 @@ impl State {
     /// Whether the calling process is the one that the relay is in. A child of fork, which has this memory
     /// for itself, becomes one; a child of vfork, which borrows it, does not.
     pub(crate) fn is_own_process(&self) -> bool {
-        if calls::getpid() == self.pid() {
-            return true;
+        // Ids may be the same in two namespaces.
+        if !self.take_over_in_fork() && calls::getpid() != self.pid() {
+            return false;
         }
-        let forked = MARK.get().is_some_and(|mark| mark.set.load(Ordering::Acquire) == 0);
-        if forked {
-            // Whatever dump the parent was in the midst of is not ours.
-            self.generation.fetch_add(1, Ordering::AcqRel);
-            self.phase.store(phase::IDLE, Ordering::Release);
-            self.is_fatal.store(false, Ordering::Release);
-            self.crashed.store(0, Ordering::Release);
-            self.joining.store(0, Ordering::Release);
-            self.leader.store(0, Ordering::Release);
+        if self.inherited.swap(false, Ordering::AcqRel) {
             crate::reserved::renew();
-            take_over();
         }
-        forked
+        true
     }
+
+    /// Whether the calling process borrows this memory, as a child of vfork does: what is in here is of
+    /// another one.
+    pub(crate) fn is_borrowed(&self) -> bool {
+        !is_forked() && calls::getpid() != self.pid()
+    }
+
+    /// In a child of fork, before anything else: the memory is its own, and what is in it of its parent.
+    /// Descriptors are left for later.
+    pub(crate) fn take_over_in_fork(&self) -> bool {
+        if !is_forked() {
+            return false;
+        }
+        // Whatever dump the parent was in the midst of is not ours.
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.phase.store(phase::IDLE, Ordering::Release);
+        self.is_fatal.store(false, Ordering::Release);
+        self.crashed.store(0, Ordering::Release);
+        self.joining.store(0, Ordering::Release);
+        self.leader.store(0, Ordering::Release);
+        self.inherited.store(true, Ordering::Release);
+        crate::disposition::settle();
+        take_over();
+        true
+    }
+}
+
+/// Whether the kernel has made this memory anew for a child of fork, which has not taken it over yet.
+fn is_forked() -> bool {
+    MARK.get().is_some_and(|mark| mark.set.load(Ordering::Acquire) == 0)
 }

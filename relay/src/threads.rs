@@ -108,8 +108,10 @@ fn wait_for_release(generation: u32, options: &Options) {
     let start = now();
     while state().generation.load(Ordering::Acquire) == generation {
         calls::futex_wait(&state().generation, generation, 1000 * MILLISECOND);
-        // A leader that is gone for good; a dying process needs nobody to go on.
-        if now().saturating_sub(start) > limit && !state().is_fatal.load(Ordering::Acquire) {
+        // A leader that is gone for good, perhaps because a filter has killed it alone. A process that dies needs
+        // nobody to go on, and has some more time for it.
+        let more = if state().is_fatal.load(Ordering::Acquire) { limit } else { 0 };
+        if now().saturating_sub(start) > limit + more {
             return;
         }
     }

@@ -6,6 +6,7 @@
 
 mod libc;
 mod signals;
+mod stacks;
 mod start;
 mod threads;
 

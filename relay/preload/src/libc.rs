@@ -11,6 +11,21 @@ pub(crate) struct Sigaction {
     pub(crate) restorer: usize,
 }
 
+/// For the kernel to write over.
+pub(crate) const NOTHING: Sigaction = Sigaction { handler: 0, mask: [0; 16], flags: 0, restorer: 0 };
+
+/// Handled on the alternate stack, if there is one.
+pub(crate) const SA_ONSTACK: c_int = 0x0800_0000;
+
+/// `stack_t`
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Stack {
+    pub(crate) start: *mut c_void,
+    pub(crate) flags: c_int,
+    pub(crate) size: usize,
+}
+
 pub(crate) type SigactionFn = unsafe extern "C" fn(c_int, *const Sigaction, *mut Sigaction) -> c_int;
 pub(crate) type StartFn = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 pub(crate) type PthreadCreateFn =
@@ -18,6 +33,12 @@ pub(crate) type PthreadCreateFn =
 pub(crate) type KeyCreateFn =
     unsafe extern "C" fn(*mut u32, Option<unsafe extern "C" fn(*mut c_void)>) -> c_int;
 pub(crate) type SetSpecificFn = unsafe extern "C" fn(u32, *const c_void) -> c_int;
+pub(crate) type GetSpecificFn = unsafe extern "C" fn(u32) -> *mut c_void;
+pub(crate) type SigaltstackFn = unsafe extern "C" fn(*const Stack, *mut Stack) -> c_int;
+pub(crate) type ForkHandler = Option<unsafe extern "C" fn()>;
+/// `__register_atfork` of glibc, which takes the library besides; `pthread_atfork` does not look at it.
+pub(crate) type AtForkFn =
+    unsafe extern "C" fn(ForkHandler, ForkHandler, ForkHandler, *const c_void) -> c_int;
 pub(crate) type SigprocmaskFn = unsafe extern "C" fn(c_int, *const [u64; 16], *mut [u64; 16]) -> c_int;
 
 unsafe extern "C" {
@@ -30,6 +51,7 @@ unsafe extern "C" {
 const RTLD_NEXT: *mut c_void = usize::MAX as *mut c_void;
 
 pub(crate) const EINVAL: c_int = 22;
+pub(crate) const ENOSYS: c_int = 38;
 pub(crate) const EAGAIN: c_int = 11;
 
 /// Address of a function in the libraries after this one; 0 if there is none.

@@ -2,15 +2,17 @@
 //! actions; everything else goes to the C library.
 use core::ffi::c_int;
 use core::mem::transmute;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use relay::interpose::{self, ProgramAction};
 
-use crate::libc::{self, EINVAL, Sigaction, SigactionFn, SigprocmaskFn};
+use crate::libc::{self, EINVAL, NOTHING, SA_ONSTACK, Sigaction, SigactionFn, SigprocmaskFn};
+use crate::stacks;
 
 const SIG_ERR: usize = usize::MAX;
 const SIG_IGN: usize = 1;
 const SIG_HOLD: usize = 2;
+const SA_RESTORER: u64 = 0x0400_0000;
 const SA_RESTART: c_int = 0x1000_0000;
 const SA_NODEFER: c_int = 0x4000_0000;
 const SA_RESETHAND: c_int = 0x8000_0000_u32 as c_int;
@@ -19,6 +21,9 @@ const SIG_UNBLOCK: c_int = 1;
 const SIGNALS: c_int = 64;
 
 static REAL: AtomicUsize = AtomicUsize::new(0);
+/// Signals that are to interrupt system calls: [`signal`] sets no SA_RESTART for them. In glibc, not in musl.
+static INTERRUPTING: AtomicU64 = AtomicU64::new(0);
+static IS_GLIBC: AtomicBool = AtomicBool::new(false);
 
 fn real() -> Option<SigactionFn> {
     let mut address = REAL.load(Ordering::Acquire);
@@ -33,9 +38,10 @@ fn real() -> Option<SigactionFn> {
 /// Looks the C library's functions up, which must not happen later in a signal handler.
 pub(crate) fn prepare() {
     let _ = real();
+    IS_GLIBC.store(libc::next(c"gnu_get_libc_version") != 0, Ordering::Release);
 }
 
-fn call_real(signal: c_int, new: Option<&Sigaction>, old: Option<&mut Sigaction>) -> c_int {
+pub(crate) fn call_real(signal: c_int, new: Option<&Sigaction>, old: Option<&mut Sigaction>) -> c_int {
     let Some(real) = real() else {
         libc::set_errno(EINVAL);
         return -1;
@@ -47,34 +53,41 @@ fn call_real(signal: c_int, new: Option<&Sigaction>, old: Option<&mut Sigaction>
 }
 
 fn to_program(action: &Sigaction) -> ProgramAction {
-    let flags = u64::from(action.flags as u32);
+    // The C library adds that, and shows it.
+    let flags = u64::from(action.flags as u32) | SA_RESTORER;
     ProgramAction { handler: action.handler, flags, restorer: action.restorer, mask: action.mask[0] }
 }
 
 fn from_program(action: &ProgramAction) -> Sigaction {
-    const SA_RESTORER: u64 = 0x0400_0000;
     let mut mask = [0; 16];
     mask[0] = action.mask;
-    let flags = (action.flags & !SA_RESTORER) as u32 as c_int;
+    let flags = action.flags as u32 as c_int;
     Sigaction { handler: action.handler, mask, flags, restorer: 0 }
 }
 
-fn change(signal: c_int, new: Option<&Sigaction>, old: Option<&mut Sigaction>) -> c_int {
+/// Does what the program asks for by `sigaction`.
+pub(crate) fn change(signal: c_int, new: Option<&Sigaction>, old: Option<&mut Sigaction>) -> c_int {
     let number = u32::try_from(signal).unwrap_or(0);
-    if !interpose::is_taken(number) {
-        return call_real(signal, new, old);
+    let is_taken = interpose::is_taken(number);
+    let was_hidden = stacks::is_hidden(number);
+    let told = new.map(stacks::hide_flag);
+    let mut before = NOTHING;
+    let result = if is_taken {
+        before = from_program(&interpose::get(number));
+        let is_between = new.is_none_or(|new| interpose::set(number, to_program(new)));
+        if is_between { 0 } else { call_real(signal, told.as_ref(), None) }
+    } else {
+        call_real(signal, told.as_ref(), Some(&mut before))
+    };
+    if result != 0 {
+        return result;
     }
-    let before = interpose::get(number);
-    if let Some(new) = new
-        && !interpose::set(number, to_program(new))
-    {
-        let result = call_real(signal, Some(new), None);
-        if result != 0 {
-            return result;
-        }
+    if let (Some(new), Some(told)) = (new, told) {
+        stacks::remember(number, told.flags != new.flags);
     }
     if let Some(old) = old {
-        *old = from_program(&before);
+        *old = before;
+        old.flags |= if was_hidden { SA_ONSTACK } else { 0 };
     }
     0
 }
@@ -108,7 +121,7 @@ fn set_handler(signal: c_int, handler: usize, flags: c_int, masked: bool) -> usi
         libc::set_errno(EINVAL);
         return SIG_ERR;
     }
-    let mut new = Sigaction { handler, mask: [0; 16], flags, restorer: 0 };
+    let mut new = Sigaction { handler, flags, ..NOTHING };
     if masked {
         new.mask[0] = 1 << (signal - 1);
     }
@@ -119,13 +132,37 @@ fn set_handler(signal: c_int, handler: usize, flags: c_int, masked: bool) -> usi
 /// signal(2)
 #[unsafe(no_mangle)]
 pub extern "C" fn signal(signal: c_int, handler: usize) -> usize {
-    set_handler(signal, handler, SA_RESTART, true)
+    let interrupts = INTERRUPTING.load(Ordering::Acquire) & bit(signal) != 0;
+    set_handler(signal, handler, if interrupts { 0 } else { SA_RESTART }, true)
 }
 
 /// bsd_signal(3)
 #[unsafe(no_mangle)]
-pub extern "C" fn bsd_signal(signal: c_int, handler: usize) -> usize {
-    set_handler(signal, handler, SA_RESTART, true)
+pub extern "C" fn bsd_signal(number: c_int, handler: usize) -> usize {
+    signal(number, handler)
+}
+
+/// siginterrupt(3)
+#[unsafe(no_mangle)]
+pub extern "C" fn siginterrupt(signal: c_int, flag: c_int) -> c_int {
+    let mut action = NOTHING;
+    if change(signal, None, Some(&mut action)) != 0 {
+        return -1;
+    }
+    let is_kept = IS_GLIBC.load(Ordering::Acquire);
+    if flag == 0 {
+        INTERRUPTING.fetch_and(!bit(signal), Ordering::AcqRel);
+        action.flags |= SA_RESTART;
+    } else {
+        INTERRUPTING.fetch_or(if is_kept { bit(signal) } else { 0 }, Ordering::AcqRel);
+        action.flags &= !SA_RESTART;
+    }
+    change(signal, Some(&action), None)
+}
+
+/// The bit of a signal in a set; none for a number that is no signal's.
+fn bit(signal: c_int) -> u64 {
+    if (1..=SIGNALS).contains(&signal) { 1 << (signal - 1) } else { 0 }
 }
 
 /// sysv_signal(3)
@@ -177,7 +214,7 @@ pub extern "C" fn sigset(signal: c_int, handler: usize) -> usize {
 
 /// The handler that is set.
 fn set_nothing(signal: c_int) -> usize {
-    let mut old = Sigaction { handler: SIG_ERR, mask: [0; 16], flags: 0, restorer: 0 };
+    let mut old = NOTHING;
     if change(signal, None, Some(&mut old)) == 0 { old.handler } else { SIG_ERR }
 }
 

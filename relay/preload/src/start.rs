@@ -2,7 +2,7 @@
 use relay::{Options, install};
 
 use crate::libc::{environment, getauxval};
-use crate::{signals, threads};
+use crate::{signals, stacks, threads};
 
 #[used]
 #[unsafe(link_section = ".init_array")]
@@ -27,6 +27,7 @@ extern "C" fn start() {
         relay::interpose::complain(setting);
     }
     if install(options).is_ok() {
+        stacks::prepare();
         threads::prepare();
     }
 }
@@ -66,10 +67,25 @@ fn is_go() -> bool {
     let segments = unsafe { core::slice::from_raw_parts(table as *const Segment, count as usize) };
     let headers = segments.iter().find(|segment| segment.kind == PT_PHDR);
     let bias = headers.map_or(0, |headers| table.wrapping_sub(headers.address));
-    segments.iter().filter(|segment| segment.kind == PT_NOTE && segment.size >= 16).any(|segment| {
-        let note = bias.wrapping_add(segment.address) as *const [u8; 16];
-        // SAFETY: notes of the program are mapped, and this one has as many bytes.
-        let note = unsafe { note.read_unaligned() };
-        note[..4] == 4_u32.to_le_bytes() && note[12..] == *b"Go\0\0"
-    })
+    let notes = segments.iter().filter(|segment| segment.kind == PT_NOTE);
+    notes
+        .map(|segment| {
+            let start = bias.wrapping_add(segment.address) as *const u8;
+            // SAFETY: notes of the program are mapped, and nobody writes to them.
+            unsafe { core::slice::from_raw_parts(start, segment.size as usize) }
+        })
+        .any(has_note_of_go)
+}
+
+/// Each note has the lengths of its name and of the rest, its kind, and both, padded.
+fn has_note_of_go(mut notes: &[u8]) -> bool {
+    let word = |bytes: &[u8]| bytes.first_chunk().map(|word| u32::from_le_bytes(*word) as usize);
+    while let (Some(name), Some(rest)) = (word(notes), notes.get(4..).and_then(word)) {
+        if name == 4 && notes.get(12..16) == Some(b"Go\0\0") {
+            return true;
+        }
+        let length = name.next_multiple_of(4).saturating_add(rest.next_multiple_of(4)).saturating_add(12);
+        notes = notes.get(length..).unwrap_or_default();
+    }
+    false
 }

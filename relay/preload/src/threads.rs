@@ -6,10 +6,13 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use relay::interpose;
 
-use crate::libc::{self, EAGAIN, KeyCreateFn, PthreadCreateFn, SetSpecificFn, StartFn};
+use crate::libc::{
+    self, AtForkFn, EAGAIN, GetSpecificFn, KeyCreateFn, PthreadCreateFn, SetSpecificFn, StartFn,
+};
 
 static CREATE: AtomicUsize = AtomicUsize::new(0);
 static SET_SPECIFIC: AtomicUsize = AtomicUsize::new(0);
+static GET_SPECIFIC: AtomicUsize = AtomicUsize::new(0);
 static KEY: AtomicU32 = AtomicU32::new(0);
 static READY: AtomicBool = AtomicBool::new(false);
 
@@ -23,10 +26,12 @@ struct Start {
 /// Makes the key by whose destructor stacks are given back, however a thread ends.
 pub(crate) fn prepare() {
     CREATE.store(libc::next(c"pthread_create"), Ordering::Release);
+    watch_forks();
     let (create, set) = (libc::next(c"pthread_key_create"), libc::next(c"pthread_setspecific"));
     if create == 0 || set == 0 {
         return;
     }
+    GET_SPECIFIC.store(libc::next(c"pthread_getspecific"), Ordering::Release);
     // SAFETY: the C library's function of that name.
     let create = unsafe { transmute::<usize, KeyCreateFn>(create) };
     let mut key = 0;
@@ -36,6 +41,36 @@ pub(crate) fn prepare() {
         KEY.store(key, Ordering::Release);
         READY.store(true, Ordering::Release);
     }
+}
+
+/// Has the relay told of forks in the child.
+fn watch_forks() {
+    let address = match libc::next(c"__register_atfork") {
+        0 => libc::next(c"pthread_atfork"),
+        address => address,
+    };
+    if address != 0 {
+        // SAFETY: the C library's function; this library is never unloaded.
+        let at_fork = unsafe { transmute::<usize, AtForkFn>(address) };
+        // SAFETY: the handler is ours. Without it the next signal tells of the fork.
+        let _ = unsafe { at_fork(None, None, Some(forked), core::ptr::null()) };
+    }
+}
+
+unsafe extern "C" fn forked() {
+    interpose::after_fork();
+}
+
+/// Whether it is the stack that the calling thread was given.
+pub(crate) fn is_ours(stack: usize) -> bool {
+    let address = GET_SPECIFIC.load(Ordering::Acquire);
+    if stack == 0 || address == 0 || !READY.load(Ordering::Acquire) {
+        return false;
+    }
+    // SAFETY: the C library's function of that name.
+    let get = unsafe { transmute::<usize, GetSpecificFn>(address) };
+    // SAFETY: a key of ours.
+    unsafe { get(KEY.load(Ordering::Acquire)) as usize == stack }
 }
 
 unsafe extern "C" fn destroy(stack: *mut c_void) {

@@ -109,6 +109,16 @@ pub(crate) fn duplicate_above(fd: i32, lowest: usize) -> Result<i32, i32> {
     plain(number::FCNTL, [fd as usize, F_DUPFD_CLOEXEC, lowest, 0, 0, 0]).map(|fd| fd as i32)
 }
 
+/// One more than the highest descriptor there may be (prlimit64(2)).
+pub(crate) fn descriptor_limit() -> usize {
+    const RLIMIT_NOFILE: usize = 7;
+    let mut limit = [0_u64; 2];
+    // SAFETY: the kernel writes two words.
+    let result =
+        unsafe { syscall(number::PRLIMIT64, [0, RLIMIT_NOFILE, 0, limit.as_mut_ptr() as usize, 0, 0]) };
+    if result < 0 { 0 } else { usize::try_from(limit[0]).unwrap_or(usize::MAX) }
+}
+
 /// Waits until a descriptor can be read or written, up to a moment of [`now`] (poll(2)).
 pub(crate) fn poll(fd: i32, write: bool, deadline: u64) -> bool {
     let events: u64 = if write { 4 } else { 1 };
@@ -170,10 +180,17 @@ pub(crate) fn tgkill(pid: u32, tid: u32, signal: u32) -> Answer {
     plain(number::TGKILL, [pid as usize, tid as usize, signal as usize, 0, 0, 0])
 }
 
-/// wait4(2) for a child that sends no signal when it ends.
-pub(crate) fn wait_for_clone(pid: u32) {
+/// wait4(2) for a child, of whatever kind.
+pub(crate) fn wait_for(pid: u32) {
+    const WALL: usize = 0x4000_0000;
+    while plain(number::WAIT4, [pid as usize, 0, WALL, 0, 0, 0]) == Err(EINTR) {}
+}
+
+/// Whether a child that sends no signal when it ends has not done so (wait4(2)).
+pub(crate) fn is_clone_alive(pid: u32) -> bool {
     const WCLONE: usize = 0x8000_0000;
-    while plain(number::WAIT4, [pid as usize, 0, WCLONE, 0, 0, 0]) == Err(EINTR) {}
+    const WNOHANG: usize = 1;
+    plain(number::WAIT4, [pid as usize, 0, WCLONE | WNOHANG, 0, 0, 0]) == Ok(0)
 }
 
 /// exit_group(2)

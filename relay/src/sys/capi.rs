@@ -21,6 +21,7 @@ pub unsafe extern "C" fn threaddump_relay_install(settings: *const c_char) -> c_
     }
     match install(options) {
         Ok(()) => 0,
+        Err(InstallError::Options) => 1,
         Err(InstallError::Installed) => 2,
         Err(InstallError::Unsupported | InstallError::Memory | InstallError::Signals) => 3,
     }

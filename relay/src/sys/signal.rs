@@ -2,7 +2,7 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::calls::{Answer, check};
-use super::machine::{number, restorer, syscall};
+use super::machine::{number, restorer, rewind, set_mask, syscall};
 
 pub(crate) const SIGQUIT: u32 = 3;
 pub(crate) const SIGABRT: u32 = 6;
@@ -18,6 +18,7 @@ pub(crate) const SIG_DFL: usize = 0;
 pub(crate) const SIG_IGN: usize = 1;
 
 pub(crate) const SI_QUEUE: i32 = -1;
+pub(crate) const SI_TKILL: i32 = -6;
 
 /// `struct sigaction` of the kernel.
 #[repr(C)]
@@ -99,6 +100,17 @@ impl Arrival<'_> {
     /// Address of the `siginfo_t`.
     pub(crate) fn info_address(&self) -> usize {
         core::ptr::from_ref(self.info) as usize
+    }
+
+    /// Makes the handler return to an instruction that has the same signal sent again; `false` if there is
+    /// none: it was sent, or what has caused it is over.
+    pub(crate) fn rewind(&self) -> bool {
+        rewind(self.signal, self.info.code(), self.info.words[2], self.context)
+    }
+
+    /// Signals that are blocked when the handler has returned.
+    pub(crate) fn set_mask(&self, mask: u64) {
+        set_mask(self.context, mask);
     }
 }
 

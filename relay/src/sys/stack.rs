@@ -1,5 +1,5 @@
 //! The stack on which a dump is made, and alternate signal stacks.
-use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::calls::check;
 use super::machine::{call_on_stack, number, syscall};
@@ -44,13 +44,21 @@ pub(crate) fn use_alternate(start: usize, size: usize) -> bool {
         && alternate(Some(&AltStack::new(start, size))).is_some()
 }
 
+static GIVEN: AtomicUsize = AtomicUsize::new(0);
+
 /// Gives the calling thread an alternate stack for good, if it has none.
 pub(crate) fn give_alternate(size: usize) {
     if alternate(None).is_some_and(|current| current.is_disabled())
         && let Some(start) = memory::map_guarded(size)
     {
+        GIVEN.store(start, Ordering::Release);
         use_alternate(start, size);
     }
+}
+
+/// Whether it is the one that was given for good.
+pub(crate) fn is_given(start: usize) -> bool {
+    start != 0 && start == GIVEN.load(Ordering::Acquire)
 }
 
 /// Takes back an alternate stack of the calling thread, whether or not it uses it.
@@ -86,7 +94,7 @@ pub(crate) fn run_on<T>(top: usize, work: fn(&T), value: &T, saved: &AtomicUsize
 
 #[cfg(test)]
 mod tests {
-    use core::sync::atomic::{AtomicU32, Ordering};
+    use core::sync::atomic::AtomicU32;
 
     use super::*;
     use crate::sys::signal::{self, Action, Arrival};

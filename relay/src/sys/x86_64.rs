@@ -35,6 +35,7 @@ pub(crate) mod number {
     pub(crate) const DUP3: usize = 292;
     pub(crate) const PIPE2: usize = 293;
     pub(crate) const RT_TGSIGQUEUEINFO: usize = 297;
+    pub(crate) const PRLIMIT64: usize = 302;
     pub(crate) const PROCESS_VM_READV: usize = 310;
     pub(crate) const CLOSE_RANGE: usize = 436;
 }
@@ -103,17 +104,71 @@ unsafe extern "C" fn leave() {
     naked_asm!("cld", "mov eax, 1", "pop r15", "pop r14", "pop r13", "pop r12", "pop rbx", "pop rbp", "ret");
 }
 
+/// Words of `ucontext_t`: 5 come before `uc_mcontext`, and 32 are in it.
+const RSP: usize = 5 + 15;
+const RIP: usize = 5 + 16;
+const TRAP: usize = 5 + 20;
+const FAULT_ADDRESS: usize = 5 + 22;
+const MASK: usize = 5 + 32;
+
+fn word(context: usize, index: usize) -> u64 {
+    // SAFETY: the context is the one the kernel passed to the handler that runs, and has as many words.
+    unsafe { ((context + 8 * index) as *const u64).read() }
+}
+
+fn set_word(context: usize, index: usize, value: u64) {
+    // SAFETY: the context is the one the kernel passed to the handler that runs, and has as many words.
+    unsafe { ((context + 8 * index) as *mut u64).write(value) };
+}
+
 /// Makes an interrupted context go on at the end of the [`call_on_stack`] that saved this stack pointer.
 pub(crate) fn jump(context: usize, saved: usize) {
-    // `uc_mcontext` begins at byte 40; rsp and rip are its words 15 and 16.
-    const RSP: usize = 40 + 15 * 8;
-    const RIP: usize = 40 + 16 * 8;
-    let rsp = (context + RSP) as *mut usize;
-    let rip = (context + RIP) as *mut usize;
-    // SAFETY: the context is the one the kernel passed to the handler that runs.
-    unsafe { rsp.write(saved) };
-    // SAFETY: as above.
-    unsafe { rip.write(leave as *const () as usize) };
+    set_word(context, RSP, saved as u64);
+    set_word(context, RIP, leave as *const () as u64);
+}
+
+/// Signals that are blocked when the handler has returned to this context.
+pub(crate) fn set_mask(context: usize, mask: u64) {
+    set_word(context, MASK, mask);
+}
+
+/// Makes a context go on where the same signal comes again, in the same way; `false` if it does not come from
+/// an instruction. The trap is that of the last fault: a signal that the kernel forces on a thread for another
+/// reason, as when there is no room for a signal frame, is told by what does not fit.
+pub(crate) fn rewind(signal: u32, code: i32, address: u64, context: usize) -> bool {
+    const KERNEL: i32 = 0x80;
+    const ACTION_OPTIONAL: i32 = 5;
+    let (pc, trap) = (word(context, RIP), word(context, TRAP));
+    let is_address = address == word(context, FAULT_ADDRESS);
+    let before = |length: u64| {
+        let mut bytes = [0; 2];
+        let bytes = &mut bytes[..length as usize];
+        let place = pc.wrapping_sub(length);
+        let is_one_page = place >> 12 == pc.wrapping_sub(1) >> 12;
+        (is_one_page && super::memory::read_by_probe(place, bytes)).then(|| u64::from(bytes[0]))
+    };
+    match (signal, code) {
+        (_, ..1) => false,
+        // ILL; FPE: the address is that of the instruction.
+        (4, _) => trap == 6 && address == pc,
+        (8, _) => matches!(trap, 0 | 16 | 19) && address == pc,
+        // A general protection fault, or one of the stack segment, has no address.
+        (11, KERNEL) => trap == 13,
+        (7, KERNEL) => matches!(trap, 11 | 12),
+        (11, _) => trap == 14 && is_address,
+        (7, _) => matches!(trap, 14 | 17 | 18) && is_address && code != ACTION_OPTIONAL,
+        // TRAP: after the one byte of a breakpoint, which is no fault.
+        (5, KERNEL) if trap == 3 && before(1) == Some(0xcc) => {
+            set_word(context, RIP, pc - 1);
+            true
+        }
+        // SYS: after the two bytes of the call, whose number is in its register again.
+        (31, _) if address == pc && matches!(before(2), Some(0x0f | 0xcd)) => {
+            set_word(context, RIP, pc - 2);
+            true
+        }
+        _ => false,
+    }
 }
 
 /// clone(2) with a stack of its own for the child, which runs `work(argument)` there.
