@@ -1,4 +1,5 @@
-//! Builds the library for LD_PRELOAD, in a target folder of its own, to be embedded and left beside the binary.
+//! Builds the library for LD_PRELOAD, in a target folder of its own, to be embedded and left beside the binary; and
+//! the archive for programs that are linked with the relay, which is left there, too.
 use std::env;
 use std::error::Error;
 use std::fs;
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const LIBRARY: &str = "libthreaddump_relay.so";
-const MANIFEST: &str = "relay/preload/Cargo.toml";
+const ARCHIVE: &str = "libthreaddump_relay.a";
 /// What the library is made of.
 const SOURCES: [&str; 5] = ["build.rs", "arch", "dwarf/src", "dwarf/Cargo.toml", "relay"];
 
@@ -21,19 +22,22 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(&embedded, [])?;
         return Ok(());
     }
-    let built = build(&out.join("preload"))?;
-    fs::copy(&built, &embedded)?;
+    let built = build("relay/preload/Cargo.toml", &out.join("preload"))?;
+    let archive = build("relay/static/Cargo.toml", &out.join("static"))?;
+    fs::copy(built.join(LIBRARY), &embedded)?;
     // OUT_DIR is target/PROFILE/build/threaddump-HASH/out.
     if let Some(folder) = out.ancestors().nth(3) {
-        place(&built, folder)?;
+        place(&built, LIBRARY, folder)?;
+        place(&archive, ARCHIVE, folder)?;
     }
     Ok(())
 }
 
-fn build(target_dir: &Path) -> Result<PathBuf, Box<dyn Error>> {
+/// Builds a package; gives the folder of what it made.
+fn build(manifest: &str, target_dir: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let mut cargo = Command::new(env::var("CARGO")?);
     // Everything it needs was fetched for this package. Its lock file names the same versions.
-    cargo.args(["build", "--release", "--quiet", "--locked", "--offline", "--manifest-path", MANIFEST]);
+    cargo.args(["build", "--release", "--quiet", "--locked", "--offline", "--manifest-path", manifest]);
     cargo.arg("--target-dir").arg(target_dir);
     // Its own profile decides: without abort and whole-program optimisation it does not load. And what is set
     // for this package's compiler is not meant for it.
@@ -66,14 +70,14 @@ fn build(target_dir: &Path) -> Result<PathBuf, Box<dyn Error>> {
     }
     let status = cargo.status()?;
     if !status.success() {
-        return Err(format!("cannot build {MANIFEST}: {status}").into());
+        return Err(format!("cannot build {manifest}: {status}").into());
     }
-    Ok(folder.join("release").join(LIBRARY))
+    Ok(folder.join("release"))
 }
 
 /// By renaming, since running programs may have the old one mapped.
-fn place(built: &Path, folder: &Path) -> std::io::Result<()> {
-    let new = folder.join(format!("{LIBRARY}.{}", std::process::id()));
-    fs::copy(built, &new)?;
-    fs::rename(&new, folder.join(LIBRARY))
+fn place(built: &Path, name: &str, folder: &Path) -> std::io::Result<()> {
+    let new = folder.join(format!("{name}.{}", std::process::id()));
+    fs::copy(built.join(name), &new)?;
+    fs::rename(&new, folder.join(name))
 }

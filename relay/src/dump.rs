@@ -3,7 +3,7 @@ use core::cell::{Cell, RefCell};
 use core::sync::atomic::Ordering;
 
 use threaddump_arch::{NATIVE, Registers};
-use threaddump_dwarf::{CodeAddress, Walker};
+use threaddump_dwarf::{CodeAddress, End, How, Walker};
 
 use crate::helper;
 use crate::maps::{ARENA, Maps};
@@ -202,8 +202,9 @@ impl Shown<'_> {
         let mut walked = Walked::new(&mut self.tables, &mut room);
         let mut walker = Walker::new(registers.clone(), false);
         let mut last: [Option<threaddump_dwarf::Frame>; OUTER] = [None; OUTER];
-        let mut count = 0_usize;
+        let (mut count, mut guessed) = (0_usize, None);
         while let Some(frame) = walker.next(&mut walked) {
+            guessed = (frame.how == How::FramePointer).then_some(frame.address.pc);
             if count < INNER {
                 show(walked.tables, &frame, sink);
             } else if let Some(slot) = last.get_mut(count % OUTER) {
@@ -223,7 +224,11 @@ impl Shown<'_> {
                 show(walked.tables, frame, sink);
             }
         }
-        sink.end(walker.end());
+        // Without unwind information a frame pointer of 0 may be any number that a function uses: so it is in
+        // musl's libc, where the frames found last may be none, and `main` be missing.
+        let end = walker.end();
+        let is_root = matches!(end, Some(End::Root));
+        sink.end(guessed.filter(|_| is_root).map(End::NoUnwindInfo).or(end));
     }
 }
 

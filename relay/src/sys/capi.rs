@@ -1,11 +1,15 @@
-//! The call for C programs; `include/threaddump_relay.h` declares it.
+//! The call for C programs; `include/threaddump_relay.h`, which is generated from this file, declares it.
 use core::ffi::{CStr, c_char, c_int};
 
 use crate::{InstallError, Options, install};
 
-/// Installs the relay with settings as in the environment variable `THREADDUMP`, or with its defaults if
-/// `settings` is null. Gives 0, 1 if the settings are not understood, 2 if it is installed already, and 3 if
-/// it cannot be installed.
+/// Installs the relay, once, for the whole process, with settings as in the environment variable `THREADDUMP`:
+/// "out=/var/tmp/%p.txt,quit=go" for instance, or NULL for the defaults. The calling thread is given an alternate
+/// signal stack if it has none. A program that is linked statically needs `-Wl,--eh-frame-hdr`, or the relay finds no
+/// unwind information in it.
+///
+/// Returns 0, or 1 if the settings are not understood or contradict each other, 2 if it is installed already, and
+/// 3 if it cannot be.
 ///
 /// # Safety
 /// `settings` must be null or a string that ends with a zero byte.
