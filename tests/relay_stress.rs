@@ -3,7 +3,7 @@ mod relay;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Instant;
@@ -146,5 +146,73 @@ fn crowds_that_crash_at_once_make_one_whole_dump_each() {
     }
     record(&format!(
         "{count} crashes of four threads at once: {segv} by SIGSEGV, {abort} by SIGABRT, all whole"
+    ));
+}
+
+/// The middle one.
+fn median(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values[values.len() / 2]
+}
+
+#[test]
+fn a_thousand_threads_are_held_and_let_go_by_the_relay_as_by_ptrace() {
+    let _alone = ALONE.lock();
+    let (threads, rounds) = (1000, setting("THREADDUMP_RELAY_ROUNDS", 5));
+    let path = unique("thousand");
+    let mut command = Command::new(build("thousand"));
+    command.arg(threads.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    preload(&mut command, &format!("helper=none,registers=no,out={}", path.display()));
+    let mut program = command.spawn().expect("it can be started");
+    let mut input = program.stdin.take().expect("a pipe");
+    let mut output = BufReader::new(program.stdout.take().expect("a pipe")).lines();
+    let pid = program.id();
+    assert_eq!(output.next().expect("it runs").expect("text"), "ready");
+    let mut ask = || -> (u64, u64) {
+        input.write_all(b"\n").expect("it lives");
+        let line = output.next().expect("it lives").expect("text");
+        let (still, quits) = line.split_once(' ').expect("two numbers");
+        (still.parse().expect("a number"), quits.parse().expect("a number"))
+    };
+    let (mut idle, mut relay, mut ptrace, mut held) = (vec![], vec![], vec![], vec![]);
+    for round in 1..=rounds as u64 {
+        ask();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        idle.push(ask().0);
+        kill(Pid::from_raw(pid as i32), Signal::SIGQUIT).expect("it lives");
+        // Its handler runs after the dump.
+        let mut longest = 0;
+        loop {
+            let (still, quits) = ask();
+            longest = longest.max(still);
+            if quits == round {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        relay.push(longest);
+        let text = fs::read_to_string(&path).expect("a dump");
+        fs::remove_file(&path).expect("ours");
+        let blocks = parse(&text);
+        assert_eq!(blocks.len(), threads);
+        assert!(blocks.iter().all(|block| block.reached && !block.ended_early));
+        ask();
+        let dump = Command::new(env!("CARGO_BIN_EXE_threaddump")).arg(pid.to_string()).output();
+        let text = String::from_utf8_lossy(&dump.expect("it can be started").stdout).into_owned();
+        assert_eq!(text.matches("\nthread ").count(), threads, "{text}");
+        let line = text.split("held for ").nth(1).and_then(|rest| rest.split(" ms").next());
+        let milliseconds: f64 = line.and_then(|number| number.trim().parse().ok()).expect("a time");
+        held.push((milliseconds * 1000.0) as u64);
+        ptrace.push(ask().0);
+    }
+    drop(input);
+    assert!(program.wait().expect("ours").success());
+    record(&format!(
+        "{threads} threads, median of {rounds} in microseconds: a spinning thread stood still {} idle, {} for a \
+         dump of the relay, {} for one by ptrace, which says it held them {}",
+        median(idle),
+        median(relay),
+        median(ptrace),
+        median(held)
     ));
 }

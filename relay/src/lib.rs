@@ -25,6 +25,8 @@ mod context;
 mod disposition;
 mod dump;
 mod elf;
+#[doc(hidden)]
+pub mod fuzz;
 mod handler;
 mod helper;
 #[doc(hidden)]

@@ -251,6 +251,14 @@ fn expand<'b>(path: &[u8], pid: u32, expanded: &'b mut [u8; EXPANDED]) -> Option
     expanded.get(..length)
 }
 
+/// A path as it would be for some process.
+pub(crate) fn try_expand(path: &[u8]) {
+    let mut room = [0; EXPANDED];
+    if let Some(path) = expand(path, u32::MAX, &mut room) {
+        assert_eq!(path.last(), Some(&0));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
