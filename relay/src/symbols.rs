@@ -58,7 +58,7 @@ pub(crate) fn find(memory: &mut Memory, elf: &Elf, address: u64) -> Option<Symbo
         let inside = value.wrapping_sub(start) < size;
         if is_function && is_defined && inside && best.is_none_or(|(_, _, least)| size < least) {
             let name = u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
-            best = Some((u64::from(name), value - start, size));
+            best = Some((u64::from(name), value.wrapping_sub(start), size));
         }
     }
     let (name, offset, _) = best?;
