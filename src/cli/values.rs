@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_moment_is_an_age_or_a_date() {
         let ago = Timestamp::now().duration_since(moment("2h").expect("it is one"));
-        assert!((7200..7205).contains(&ago.as_secs()), "{ago}");
+        assert!((7199..7300).contains(&ago.as_secs()), "{ago}");
         for (text, expected) in [
             ("2026-11-25", "2026-11-25T00:00:00Z"),
             ("2026-11-25 19:30", "2026-11-25T19:30:00Z"),

@@ -68,7 +68,8 @@ impl Entry {
         fields.push(("COREDUMP_TIMESTAMP", facts.time.as_microsecond().to_string()));
         fields.push(("COREDUMP_COMM", facts.name.clone()));
         fields.extend(facts.exe.clone().map(|exe| ("COREDUMP_EXE", exe)));
-        fields.push(("COREDUMP_CMDLINE", facts.cmdline.join(" ")));
+        // Programs that write a title leave empty arguments.
+        fields.push(("COREDUMP_CMDLINE", facts.cmdline.join(" ").trim_end().to_owned()));
         fields.extend(facts.cgroup.clone().map(|cgroup| ("COREDUMP_CGROUP", cgroup)));
         fields.extend(facts.thread.clone().map(|thread| ("COREDUMP_THREAD_NAME", thread)));
         fields.extend(facts.function.clone().map(|function| ("THREADDUMP_FUNCTION", function)));
