@@ -174,7 +174,10 @@ fn a_source_map_leads_to_files_that_were_moved() {
     let Some(sample) = Sample::new("moved", "clang", &["-gdwarf-5"]) else { return };
     let (from, to) = (sample.folder.join("in"), sample.folder.join("out"));
     fs::rename(&from, &to).expect("it is ours");
-    assert_eq!(sample.json(&["--source", "3"]), (vec![Vec::new(), Vec::new()], Vec::new()));
+    let (lines, notes) = sample.json(&["--source", "3"]);
+    assert_eq!((lines, notes.len()), (vec![Vec::new(), Vec::new()], 1), "{notes:?}");
+    let (begin, end) = ("no source file was found, as ", ": say where they are with --source-map FROM=TO");
+    assert!(notes[0].starts_with(begin) && notes[0].ends_with(end), "{notes:?}");
     let right = format!("{}/={}", from.display(), to.display());
     let shorter = format!("{}=/nowhere", sample.folder.display());
     let maps = ["--source", "3", "--source-map", &shorter, "--source-map", &right];

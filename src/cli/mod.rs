@@ -1,6 +1,7 @@
 //! The command line: from arguments to an exit status.
 mod args;
 mod core;
+mod crashes;
 mod dump;
 mod exit;
 mod fetch;
@@ -58,6 +59,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Core(arguments)) => core::run(arguments),
         Some(Command::Replay(arguments)) => replay::run(arguments),
         Some(Command::Symbolize(arguments)) => symbolize::run(arguments),
+        Some(Command::Crashes(arguments)) => crashes::run(arguments),
         Some(Command::RelayHelper(arguments)) => helper::run(arguments),
         Some(Command::Completions(arguments)) => completions(arguments.shell),
     }

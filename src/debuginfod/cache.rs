@@ -42,6 +42,30 @@ pub(super) struct NewFile {
     kept: bool,
 }
 
+/// A cache for one run, where the real one cannot be written to. It goes away with its last user.
+#[derive(Debug)]
+pub(super) struct Temporary(PathBuf);
+
+impl Temporary {
+    /// # Errors
+    ///
+    /// As mkdtemp(3).
+    pub(super) fn new() -> io::Result<Temporary> {
+        Ok(Temporary(nix::unistd::mkdtemp(&std::env::temp_dir().join("threaddump-debuginfod-XXXXXX"))?))
+    }
+
+    pub(super) fn cache(&self) -> Cache {
+        Cache::new(&self.0)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // What is in use is open or mapped.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 impl Cache {
     pub(super) fn new(path: &Path) -> Cache {
         Cache { path: path.to_owned() }
@@ -86,6 +110,22 @@ impl Cache {
         let wrong = |error| format!("cannot write to the cache {}: {error}", self.path.display());
         let (file, temporary) = make().map_err(wrong)?;
         Ok(NewFile { file, temporary, path, kept: false })
+    }
+
+    /// Looks whether files can be kept in it.
+    ///
+    /// # Errors
+    ///
+    /// In words.
+    pub(super) fn probe(&self, id: &[u8]) -> Result<(), String> {
+        let folder = self.place(id).parent().map(Path::to_owned);
+        let was_there = folder.as_ref().is_some_and(|folder| folder.exists());
+        drop(self.create(id)?);
+        if let Some(folder) = folder.filter(|_| !was_there) {
+            // A folder that another client has put something into stays.
+            let _ = fs::remove_dir(folder);
+        }
+        Ok(())
     }
 
     /// Remembers for a while that no server has a file.

@@ -6,7 +6,7 @@ mod cache;
 mod client;
 mod settings;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use threaddump_arch::Arch;
 pub use settings::Settings;
 
 use crate::snapshot::{Problem, hex};
-use cache::{Cache, Known};
+use cache::{Cache, Known, Temporary};
 use client::{Job, Outcome};
 
 /// How often the one who waits looks at the clock and for a wish to stop.
@@ -63,6 +63,8 @@ pub struct Debuginfod {
     client: client::Client,
     left: Cell<Duration>,
     stopped: Cell<bool>,
+    /// In place of a cache that cannot be written to.
+    temporary: OnceCell<Temporary>,
     /// Build IDs that need not be asked for again.
     asked: RefCell<BTreeSet<Vec<u8>>>,
 }
@@ -85,7 +87,15 @@ impl Debuginfod {
         let left = Cell::new(settings.budget);
         let settings = Arc::new(settings);
         let client = client::Client::new(&settings);
-        Debuginfod { settings, watch, client, left, stopped: Cell::new(false), asked: RefCell::default() }
+        Debuginfod {
+            settings,
+            watch,
+            client,
+            left,
+            stopped: Cell::new(false),
+            temporary: OnceCell::new(),
+            asked: RefCell::default(),
+        }
     }
 
     /// The debug files with these build IDs, from the cache or else from a server, several at once.
@@ -113,9 +123,25 @@ impl Debuginfod {
             }
         }
         if !jobs.is_empty() && !self.stopped.get() {
+            let cache = self.writable(cache, &jobs[0], &mut fetched);
             self.download(arch, &cache, &jobs, &mut fetched);
         }
         fetched
+    }
+
+    /// The cache, or a temporary one if it cannot be written to: names are wanted all the same.
+    fn writable(&self, cache: Cache, id: &[u8], fetched: &mut Fetched) -> Cache {
+        if let Some(temporary) = self.temporary.get() {
+            return temporary.cache();
+        }
+        if self.settings.urls.is_empty() {
+            return cache;
+        }
+        let Err(why) = cache.probe(id) else { return cache };
+        // If there is no place for that either, each file says so.
+        let Ok(temporary) = Temporary::new() else { return cache };
+        fetched.note(format_args!("{why}: what is fetched is kept for this time only"));
+        self.temporary.get_or_init(|| temporary).cache()
     }
 
     fn download(&self, arch: Arch, cache: &Cache, ids: &[Vec<u8>], fetched: &mut Fetched) {

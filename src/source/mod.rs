@@ -36,6 +36,9 @@ pub struct Sources {
     /// The first file that was not where a map leads, and whether any was.
     missing: Option<String>,
     any_mapped: bool,
+    /// The first file that was nowhere, and whether any was found.
+    absent: Option<String>,
+    any_found: bool,
     problems: Vec<String>,
 }
 
@@ -57,6 +60,8 @@ impl Sources {
             bytes_left: MAX_BYTES,
             missing: None,
             any_mapped: false,
+            absent: None,
+            any_found: false,
             problems: Vec::new(),
         }
     }
@@ -82,6 +87,11 @@ impl Sources {
         // A map may fit names of other programs, too; one that leads nowhere at all is a mistake.
         if let Some(path) = self.missing.take().filter(|_| !self.any_mapped) {
             self.say(format!("no source file is where --source-map leads, as {path}"));
+        }
+        if let Some(path) = self.absent.take().filter(|_| !self.any_found && self.problems.is_empty()) {
+            self.say(format!(
+                "no source file was found, as {path}: say where they are with --source-map FROM=TO"
+            ));
         }
         let problems = std::mem::take(&mut self.problems);
         report.problems.extend(problems.into_iter().map(|what| Problem::new("source", what)));
@@ -132,9 +142,11 @@ impl Sources {
         let found = match self.files.open(&path, mapped) {
             Ok(Some(found)) => {
                 self.any_mapped |= mapped;
+                self.any_found = true;
                 found
             }
             Ok(None) => {
+                self.absent.get_or_insert_with(|| path.clone());
                 self.missing = self.missing.take().or(mapped.then_some(path));
                 return None;
             }

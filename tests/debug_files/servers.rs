@@ -302,8 +302,14 @@ fn what_is_wrong_with_servers_and_places_is_told() {
     let (good, _) = giving(&case.folder.path("prog.debug"));
     let _ = fs::remove_dir_all(&case.cache);
     fs::write(&case.cache, "a file").unwrap();
-    let (_, problems) = case.dump(&good, &[]);
+    let (frames, problems) = case.dump(&good, &[]);
     assert!(problems.iter().any(|text| text.contains("cannot write to the cache")), "{problems:?}");
+    assert!(is_whole(&frames), "names do not depend on the cache: {frames:?}");
+    let left = fs::read_dir(std::env::temp_dir()).unwrap().flatten();
+    let is_left =
+        |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("threaddump-debuginfod-");
+    let left: Vec<_> = left.filter(|entry| is_left(entry) && entry.path().join(&case.id).exists()).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

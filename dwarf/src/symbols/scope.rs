@@ -37,6 +37,19 @@ struct Scope<'s> {
     parent: Option<usize>,
     tag: DwTag,
     name: Option<Guarded<'s>>,
+    /// The function it is in, of a type without a name; and what it is there.
+    local: Option<Local<'s>>,
+}
+
+/// A type without a name in a function.
+#[derive(Debug)]
+struct Local<'s> {
+    /// Where the function is declared, and its name.
+    function: (usize, Guarded<'s>),
+    /// Line and column of the type.
+    place: (u64, u64),
+    /// Of a lambda, its number among those of the function, in the order of the source.
+    lambda: Option<usize>,
 }
 
 /// Whether names of a language are written with `::`.
@@ -125,6 +138,8 @@ impl<'s> Scopes<'s> {
     fn read(unit: UnitRef<'_, Guarded<'s>>) -> gimli::Result<Scopes<'s>> {
         let mut scopes: Vec<Scope<'s>> = Vec::new();
         let mut open: Vec<(isize, usize)> = Vec::new();
+        // Functions that are open, for types in them.
+        let mut functions: Vec<(isize, usize)> = Vec::new();
         let mut entries = unit.entries_raw(None)?;
         while !entries.is_empty() {
             let offset = entries.next_offset().0;
@@ -134,38 +149,123 @@ impl<'s> Scopes<'s> {
                 scopes[index].end = offset;
                 open.pop();
             }
+            while functions.pop_if(|(opened, _)| *opened >= depth).is_some() {}
             let tag = abbreviation.tag();
-            if !abbreviation.has_children() || !is_scope(tag) {
-                entries.skip_attributes(abbreviation.attributes())?;
-                continue;
-            }
-            let mut name = None;
-            for spec in abbreviation.attributes() {
-                let attribute = entries.read_attribute(*spec)?;
-                if attribute.name() == gimli::DW_AT_name {
-                    name = unit.attr_string(attribute.value()).ok();
+            let around = open.last().map(|&(opened, index)| (opened, &mut scopes[index]));
+            let is_member =
+                around.as_ref().is_some_and(|(opened, scope)| opened + 1 == depth && scope.local.is_some());
+            if tag == gimli::DW_TAG_subprogram && is_member {
+                let facts = Facts::read(unit, &mut entries, abbreviation.attributes())?;
+                let calls = facts
+                    .name
+                    .is_some_and(|name| name.to_string_lossy().is_ok_and(|name| name == "operator()"));
+                if let Some(local) = around.and_then(|(_, scope)| scope.local.as_mut()).filter(|_| calls) {
+                    local.lambda = Some(0);
                 }
+            } else if !abbreviation.has_children() || !is_scope(tag) {
+                entries.skip_attributes(abbreviation.attributes())?;
+            } else {
+                let facts = Facts::read(unit, &mut entries, abbreviation.attributes())?;
+                let inner = functions
+                    .last()
+                    .filter(|(opened, _)| open.last().is_none_or(|(scope, _)| scope < opened));
+                let inner = inner.filter(|_| facts.name.is_none() && tag != gimli::DW_TAG_namespace);
+                let function =
+                    inner.and_then(|&(_, function)| named(unit, UnitOffset(function)).ok().flatten());
+                let local = function.map(|function| Local { function, place: facts.place, lambda: None });
+                let parent = open.last().map(|&(_, index)| index);
+                open.push((depth, scopes.len()));
+                scopes.push(Scope { start: offset, end: usize::MAX, parent, tag, name: facts.name, local });
             }
-            let parent = open.last().map(|&(_, index)| index);
-            open.push((depth, scopes.len()));
-            scopes.push(Scope { start: offset, end: usize::MAX, parent, tag, name });
+            if tag == gimli::DW_TAG_subprogram && abbreviation.has_children() {
+                functions.push((depth, offset));
+            }
         }
+        number(&mut scopes);
         Ok(Scopes(scopes))
+    }
+
+    /// The innermost scope around an offset.
+    fn around(&self, offset: usize) -> Option<usize> {
+        let mut at = self.0.partition_point(|scope| scope.start < offset).checked_sub(1);
+        while let Some(scope) = at.and_then(|index| self.0.get(index)).filter(|scope| scope.end <= offset) {
+            at = scope.parent;
+        }
+        at
     }
 
     /// The name of the function that is declared at an offset, with its scopes.
     fn qualify(&self, declaration: UnitOffset<usize>, name: &str) -> gimli::Result<String> {
-        let before = self.0.partition_point(|scope| scope.start < declaration.0);
-        let mut at = before.checked_sub(1);
+        let mut at = self.around(declaration.0);
         let mut names = vec![name.to_owned()];
         while let Some(scope) = at.and_then(|index| self.0.get(index)).filter(|_| names.len() < MAX_DEPTH) {
-            if declaration.0 < scope.end {
-                names.push(scope.text()?);
-            }
+            names.push(scope.text()?);
             at = scope.parent;
+            if let Some(Local { function: (declared, name), .. }) = &scope.local {
+                names.push(name.to_string_lossy()?.into_owned());
+                at = self.around(*declared);
+            }
         }
         names.reverse();
         Ok(names.join("::"))
+    }
+}
+
+/// What is read of an entry.
+#[derive(Default)]
+struct Facts<'s> {
+    name: Option<Guarded<'s>>,
+    /// Line and column.
+    place: (u64, u64),
+}
+
+impl<'s> Facts<'s> {
+    fn read(
+        unit: UnitRef<'_, Guarded<'s>>,
+        entries: &mut gimli::EntriesRaw<'_, Guarded<'s>>,
+        specs: &[gimli::AttributeSpecification],
+    ) -> gimli::Result<Facts<'s>> {
+        let mut facts = Facts::default();
+        for spec in specs {
+            let attribute = entries.read_attribute(*spec)?;
+            match attribute.name() {
+                gimli::DW_AT_name => facts.name = unit.attr_string(attribute.value()).ok(),
+                gimli::DW_AT_decl_line => facts.place.0 = attribute.udata_value().unwrap_or(0),
+                gimli::DW_AT_decl_column => facts.place.1 = attribute.udata_value().unwrap_or(0),
+                _ => {}
+            }
+        }
+        Ok(facts)
+    }
+}
+
+/// Where the function at `die` is declared in the same unit, and its name.
+fn named<'s>(
+    unit: UnitRef<'_, Guarded<'s>>,
+    die: UnitOffset<usize>,
+) -> gimli::Result<Option<(usize, Guarded<'s>)>> {
+    let Place::Here(declared) = declaration(unit, die)? else { return Ok(None) };
+    let name = unit.entry(declared)?.attr_value(gimli::DW_AT_name);
+    Ok(name.and_then(|name| unit.attr_string(name).ok()).map(|name| (declared.0, name)))
+}
+
+/// Numbers the lambdas of each function in the order of the source.
+fn number(scopes: &mut [Scope<'_>]) {
+    let lambdas = scopes.iter_mut().filter_map(|scope| scope.local.as_mut());
+    let mut lambdas: Vec<&mut Local<'_>> = lambdas.filter(|local| local.lambda.is_some()).collect();
+    lambdas.sort_by_key(|local| (local.function.0, local.place));
+    let mut last = None;
+    let mut count = 0;
+    for local in lambdas {
+        let key = (local.function.0, local.place);
+        match last {
+            // The same one, in another copy of the function.
+            Some(before) if before == key => {}
+            Some((function, _)) if function == key.0 => count += 1,
+            _ => count = 1,
+        }
+        local.lambda = Some(count);
+        last = Some(key);
     }
 }
 
@@ -174,7 +274,10 @@ impl Scope<'_> {
         match &self.name {
             Some(name) => Ok(name.to_string_lossy()?.into_owned()),
             None if self.tag == gimli::DW_TAG_namespace => Ok("(anonymous namespace)".to_owned()),
-            None => Ok("{unnamed}".to_owned()),
+            None => Ok(match self.local.as_ref().and_then(|local| local.lambda) {
+                Some(number) => format!("{{lambda#{number}}}"),
+                None => "{unnamed}".to_owned(),
+            }),
         }
     }
 }

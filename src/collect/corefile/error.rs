@@ -27,6 +27,11 @@ pub enum CoreError {
     },
     /// It has no notes of threads.
     NoThreads,
+    /// Its notes of threads are not those of the machine that its header names.
+    ForeignNotes {
+        /// That machine.
+        arch: &'static str,
+    },
     /// It is compressed, and that cannot be undone.
     Unpack {
         /// The way of compression.
@@ -52,6 +57,12 @@ impl fmt::Display for CoreError {
             CoreError::UnsupportedArch { what } => write!(f, "it is a core file of a {what} program"),
             CoreError::Truncated { what } => write!(f, "it is truncated: it ends {what}"),
             CoreError::NoThreads => f.write_str("it has no notes about threads"),
+            CoreError::ForeignNotes { arch } => {
+                write!(
+                    f,
+                    "its header says {arch}, and its notes about threads are not those of such a machine"
+                )
+            }
             CoreError::Unpack { format, source } => write!(f, "cannot decompress {format}: {source}"),
             CoreError::Io { what, source } => write!(f, "cannot {what}: {source}"),
         }
@@ -81,6 +92,9 @@ impl CoreError {
             }
             CoreError::Truncated { .. } => {
                 Some("look at the free space of its file system and at the limits of who wrote it")
+            }
+            CoreError::ForeignNotes { .. } => {
+                Some("e_machine, in the bytes 18 and 19, is wrong, or the file was put together from two")
             }
             CoreError::NoThreads | CoreError::Unpack { .. } | CoreError::Io { .. } => None,
         }

@@ -61,7 +61,9 @@ pub fn read(bytes: &[u8], changed_ns: i64, options: &Options) -> Result<Snapshot
     problems.append(&mut notes.problems);
     if notes.threads.is_empty() {
         let cut = problems.iter().any(|problem| matches!(problem.stage.as_str(), "threads" | "core"));
-        return Err(if cut {
+        return Err(if notes.foreign {
+            CoreError::ForeignNotes { arch: headers.arch.name() }
+        } else if cut {
             CoreError::Truncated { what: "before its notes about threads" }
         } else {
             CoreError::NoThreads
@@ -78,6 +80,11 @@ pub fn read(bytes: &[u8], changed_ns: i64, options: &Options) -> Result<Snapshot
     let entry = notes.auxv.get(Auxv::ENTRY);
     let exe = modules.iter().find(|module| entry.is_some_and(|at| (module.start..module.end).contains(&at)));
     let exe = exe.map(|module| module.path.clone()).filter(|path| !path.is_empty());
+    if notes.files.is_none() && exe.is_none() && options.exe.is_none() {
+        let what =
+            "the core does not name the program's file, so its functions have no names: give it with --exe";
+        problems.push(Problem::new("core", what));
+    }
     let process = process(&headers, &notes, exe, &mut problems);
     let signal = notes.signal.clone();
     let threads = threads(&headers, notes, &memory, &mappings, options, &mut problems);

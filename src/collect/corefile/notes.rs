@@ -31,6 +31,8 @@ pub(super) struct Notes<'a> {
     pub(super) files: Option<Vec<MappedFile<'a>>>,
     pub(super) process: Option<ProcessNote>,
     pub(super) problems: Vec<Problem>,
+    /// There is a note about a thread whose length is another than this architecture's.
+    pub(super) foreign: bool,
 }
 
 /// `NT_PRSTATUS`.
@@ -120,7 +122,10 @@ impl<'a> Notes<'a> {
                     let tid = thread.tid;
                     self.complain("threads", format!("a further note about thread {tid} was left out"));
                 }
-                None => self.complain("threads", "a note about a thread has an unknown form".to_owned()),
+                None => {
+                    self.foreign = true;
+                    self.complain("threads", "a note about a thread has an unknown form".to_owned());
+                }
             },
             // gcore gives each thread one; the kernel gives one to the first.
             NT_SIGINFO if self.signal.is_none() && self.threads.len() <= 1 => self.signal = signal(bytes),

@@ -191,6 +191,8 @@ fn what_is_no_core_file_is_named() {
         changed(18, &[0xff, 0xff]),
         "it is a core file of a 64-bit little-endian ELF machine 65535 program"
     );
+    let foreign = "its header says aarch64, and its notes about threads are not those of such a machine";
+    assert_eq!(changed(18, &[183]), foreign);
     assert!(changed(4, &[1]).contains("32-bit"), "x32");
     assert_eq!(error(&Made::default().bytes()), "it has no notes about threads");
 }
