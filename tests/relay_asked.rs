@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::unistd::geteuid;
@@ -22,26 +23,28 @@ use via::{Dump, Programs, dump, dump_by, programs, start};
 const NOBODY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 const WITHOUT_PTRACE: [&str; 3] = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
 
-/// The library where every user can load it.
-fn library(programs: &Programs) -> PathBuf {
-    let path = programs.folder.join(threaddump::preload::NAME);
-    if !path.exists() {
-        let new = programs.folder.join(format!("new-{:?}", std::thread::current().id()));
-        fs::copy(relay::library(), &new).expect("it was built");
-        fs::rename(new, &path).expect("in the same folder");
-    }
-    path
+/// The library and the target, where every user can load them.
+fn library_and_target(programs: &Programs) -> &'static [PathBuf; 2] {
+    static PLACED: OnceLock<[PathBuf; 2]> = OnceLock::new();
+    PLACED.get_or_init(|| {
+        [relay::library(), relay::build("asked")].map(|file| {
+            let place = programs.folder.join(file.file_name().expect("a file"));
+            fs::copy(file, &place).expect("the folder is ours");
+            place
+        })
+    })
 }
 
-/// Starts the target with the relay in it.
+/// Starts that target with the relay in it.
 fn start_with_relay(programs: &Programs, prefix: &[&str], argument: &str) -> Running {
-    let preload = format!("LD_PRELOAD={}", library(programs).display());
+    let [library, target] = library_and_target(programs);
+    let preload = format!("LD_PRELOAD={}", library.display());
     let mut command = Command::new(prefix.first().copied().unwrap_or("env"));
     command.args(prefix.get(1..).unwrap_or_default());
     if !prefix.is_empty() {
         command.arg("env");
     }
-    start(command.arg(preload).arg("THREADDUMP=helper=none").arg(&programs.target).arg(argument))
+    start(command.arg(preload).arg("THREADDUMP=helper=none").arg(target).arg(argument))
 }
 
 fn tids(dump: &Dump) -> BTreeSet<i64> {
@@ -158,7 +161,8 @@ fn servers_without_the_relay_go_on_serving() {
                 let asked = dump_by(prefix, pid, &["--via", "relay"]);
                 assert_eq!((asked.status, asked.report.is_null()), (2, true), "{name}: {}", asked.messages);
                 let what = "it has not identified itself as holding the relay";
-                assert!(asked.messages.contains(what) && asked.messages.contains("LD_PRELOAD"));
+                let said = &asked.messages;
+                assert!(said.contains(what) && said.contains("LD_PRELOAD"), "{name} {pid}: {said}");
                 let auto = dump_by(prefix, pid, &[]);
                 assert_ne!(auto.report["source"], "relay", "{name}");
             }
