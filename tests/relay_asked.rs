@@ -60,6 +60,20 @@ fn names(thread: &Value) -> Vec<&str> {
     via::functions(thread)
 }
 
+/// The processes, once some that a server starts for a moment have ended.
+fn settled(server: &programs::Program) -> Vec<i32> {
+    let mut before = server.processes();
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(500));
+        let now = server.processes();
+        if now == before {
+            break;
+        }
+        before = now;
+    }
+    before
+}
+
 /// Everything is there, and comes from the relay.
 fn check_whole(dump: &Dump, pid: i32) {
     assert_eq!(dump.report["source"], "relay", "{:#} {}", dump.report, dump.messages);
@@ -155,7 +169,7 @@ fn servers_without_the_relay_go_on_serving() {
             }
             Err(Stop::Fail(why)) => panic!("{name}: {why}"),
         };
-        let before = server.processes();
+        let before = settled(&server);
         for &pid in &before {
             for prefix in [&NOBODY[..], &WITHOUT_PTRACE] {
                 let asked = dump_by(prefix, pid, &["--via", "relay"]);
