@@ -73,9 +73,12 @@ pub fn is_first_stack(start: usize) -> bool {
     crate::sys::stack::is_given(start)
 }
 
-/// In a child of fork, at once: else its own children of vfork could not be told from it.
+/// In a child of fork, at once: else its own children of vfork could not be told from it, and it could not be
+/// asked from outside under its own name.
 pub fn after_fork() {
-    state().take_over_in_fork();
+    if crate::state::fixed().is_some() {
+        state().is_own_process();
+    }
 }
 
 /// Bytes of an alternate signal stack.

@@ -192,7 +192,7 @@ fn close(fd: i32) {
 }
 
 /// Writes as much as there is time for; gives the error number that has ended it.
-fn write_all(fd: i32, mut bytes: &[u8], deadline: u64) -> Result<(), i32> {
+pub(crate) fn write_all(fd: i32, mut bytes: &[u8], deadline: u64) -> Result<(), i32> {
     while !bytes.is_empty() {
         // Regular files can always be written to.
         if now() >= deadline || !calls::poll(fd, true, deadline) {

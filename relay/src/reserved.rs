@@ -33,11 +33,15 @@ pub(crate) fn place() {
     ABOVE.store(LOWEST.min(highest), Ordering::Release);
 }
 
+/// Where they are to be at the lowest.
+pub(crate) fn above() -> usize {
+    ABOVE.load(Ordering::Acquire)
+}
+
 /// Reserves them; what cannot be had is done without.
 pub(crate) fn reserve() {
     let Ok(fd) = open() else { return };
-    let above = ABOVE.load(Ordering::Acquire);
-    if let (Some((device, inode)), Ok(high)) = (calls::identity(fd), calls::duplicate_above(fd, above)) {
+    if let (Some((device, inode)), Ok(high)) = (calls::identity(fd), calls::duplicate_above(fd, above())) {
         IDENTITY[0].store(device, Ordering::Release);
         IDENTITY[1].store(inode, Ordering::Release);
         DIRECTORY.store(high, Ordering::Release);
@@ -73,7 +77,7 @@ pub(crate) fn reserve_spares() {
         return;
     }
     for spare in &SPARE {
-        if let Ok(fd) = calls::duplicate_above(directory, ABOVE.load(Ordering::Acquire)) {
+        if let Ok(fd) = calls::duplicate_above(directory, above()) {
             spare.store(fd, Ordering::Release);
         }
     }

@@ -34,6 +34,8 @@ pub const END_RUNNING: &str = "running";
 pub const STAGE_STOP: &str = "stop";
 /// [`Problem::stage`] of a thread that did not hold still while it was copied.
 pub const STAGE_MOVED: &str = "moved";
+/// [`Problem::stage`] of a thread that was not reached by the relay.
+pub const STAGE_RELAY: &str = "relay";
 
 /// One dump of one process.
 #[derive(Clone, Debug, Serialize)]
@@ -261,7 +263,8 @@ impl Thread {
     /// Whether all there is to know of its stack is here. Frames left out because of a limit that
     /// was asked for do not count as missing.
     pub fn is_complete(&self) -> bool {
-        let is_doubtful = |problem: &Problem| matches!(problem.stage.as_str(), STAGE_STOP | STAGE_MOVED);
+        let is_doubtful =
+            |problem: &Problem| matches!(problem.stage.as_str(), STAGE_STOP | STAGE_MOVED | STAGE_RELAY);
         self.has_whole_stack() && !self.problems.iter().any(is_doubtful)
     }
 
