@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use threaddump_arch::Arch;
 
 use super::escape::readable;
+use super::outermost::is_outermost;
 use super::{
-    END_EXITED, END_NOT_STOPPED, Frame, Hex, Omitted, Process, Report, ReportModule, ReportSyscall, Signal,
-    Text, Thread, Tool, Tracer, codes,
+    END_EXITED, END_NOT_STOPPED, END_ROOT, Frame, Hex, Omitted, Process, Report, ReportModule, ReportSyscall,
+    Signal, Text, Thread, Tool, Tracer, codes,
 };
 use crate::images::{Image, Images};
 use crate::snapshot::{self, Problem, ProcessFacts, SignalFacts, Snapshot, Source, Syscall, ThreadSnapshot};
@@ -66,8 +67,9 @@ pub fn build(
     for (shown, walk) in report.threads.iter_mut().zip(walks) {
         (shown.frames, shown.omitted) = frames.of(walk);
         if shown.end != END_EXITED {
-            shown.end = walk.end.to_owned();
-            shown.end_detail.clone_from(&walk.end_detail);
+            let at_start = ENDS_AT_START.contains(&walk.end) && is_outermost(&shown.frames);
+            shown.end = if at_start { END_ROOT } else { walk.end }.to_owned();
+            shown.end_detail = walk.end_detail.clone().filter(|_| !at_start);
         }
     }
     report.modules = images.iter().map(module).collect();
@@ -76,6 +78,9 @@ pub fn build(
         report.incomplete_threads().next().is_none() && !report.problems.iter().any(hides_threads);
     report
 }
+
+/// Ends of walks that are none if the last function has no caller.
+const ENDS_AT_START: [&str; 2] = ["no_unwind_info", "bad_return_address"];
 
 /// Whether a problem of the process means that threads, or their stacks in the kernel, are not in the report
 /// at all.

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 pub use error::CoreError;
 pub use stream::CoreFile;
 
+use super::calls::system_call;
 use super::code::{self, Pointers};
 use super::later::union;
 use super::memory::ReadMemory;
@@ -60,6 +61,9 @@ pub fn read(bytes: &[u8], changed_ns: i64, options: &Options) -> Result<Snapshot
     let mut notes = notes::read(bytes, &headers);
     problems.append(&mut notes.problems);
     if notes.threads.is_empty() {
+        if let Some(what) = notes.odd {
+            return Err(CoreError::OddThreads { what });
+        }
         let cut = problems.iter().any(|problem| matches!(problem.stage.as_str(), "threads" | "core"));
         return Err(if cut {
             CoreError::Truncated { what: "before its notes about threads" }
@@ -67,7 +71,7 @@ pub fn read(bytes: &[u8], changed_ns: i64, options: &Options) -> Result<Snapshot
             CoreError::NoThreads
         });
     }
-    let memory = CoreMemory::new(bytes, &headers.loads);
+    let memory = CoreMemory::new(bytes, &headers.loads, headers.arch);
     let mut mappings = mappings(&headers.loads, &notes);
     let mut finder = Finder::new(&memory, &disk, notes.auxv.get(Auxv::ENTRY).unwrap_or(0));
     let modules = match &notes.files {
@@ -203,8 +207,7 @@ fn threads(
     let mut threads: Vec<ThreadSnapshot> = Vec::with_capacity(notes.threads.len());
     for note in notes.threads {
         let mut thread = ThreadSnapshot::unknown(note.tid);
-        let call = headers.arch.system_call(&note.registers);
-        thread.syscall = call.map(|(number, args)| crate::snapshot::Syscall { number, args });
+        thread.syscall = system_call(&note.registers, memory);
         thread.ns_tid = Some(note.tid.0);
         thread.cpu_ns = note.cpu_ns;
         thread.stopped = true;
