@@ -52,10 +52,17 @@ fn compare(arch: &str) -> Result<(), Stop> {
     let title = format!("core file of {arch}");
     // The compressed one is read as well as the plain one.
     let mut dump = dump::run_core_of(&folder.join("core.zst"), &program)?;
+    let calls = dump.report.threads.iter().filter(|thread| thread.syscall.is_some()).count();
+    if calls != 4 {
+        return Err(format!("{calls} of 4 threads are in a system call").into());
+    }
     if dump.report.process.arch.as_deref() != Some(arch) || dump.report.threads.len() != 6 {
         return Err(format!("{:?}, {} threads", dump.report.process, dump.report.threads.len()).into());
     }
     held_against_the_program(&folder, &program, &title)?;
+    if arch == "aarch64" {
+        record::summary(&format!("{title}: {} return addresses with signature", signed(&folder, &program)?));
+    }
     place_program(&mut dump.report, &program);
     let debugger = gdb::run_foreign(&core, &program)?;
     let outcome = Comparison::run(&format!("core-{arch}"), &dump.report, &debugger, &[], None)?;
@@ -105,6 +112,25 @@ fn held_against_the_program(folder: &Path, program: &Path, title: &str) -> Resul
         return Ok(());
     }
     Err(format!("{title}: {said}{}", std::fs::read_to_string(text).unwrap_or_default()).into())
+}
+
+/// How many are signed; each must be the pc beside it once the bits of `NT_ARM_PAC_MASK` are gone.
+fn signed(folder: &Path, program: &Path) -> Result<usize, Stop> {
+    let mut command = bounded(env!("CARGO_BIN_EXE_threaddump"));
+    command.args(["core", "-v", "--exe"]).arg(program).arg(folder.join("core.zst"));
+    let output = command.output().map_err(|error| error.to_string())?;
+    let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
+    let mut count = 0;
+    for line in String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.contains("(signed ")) {
+        let pc = line.split_whitespace().nth(1).and_then(number);
+        let raw = line.split("(signed ").nth(1).and_then(|rest| number(rest.split(')').next()?));
+        if raw == pc || raw.map(|raw| raw & !0x007f_0000_0000_0000) != pc {
+            return Err(format!("{line}: not the same address").into());
+        }
+        count += 1;
+    }
+    // All functions of the program, in each thread.
+    if count < 55 { Err(format!("only {count} signed return addresses").into()) } else { Ok(count) }
 }
 
 /// How many are the same.

@@ -21,11 +21,13 @@ use crate::unwind::{RawFrame, Walk};
 pub struct ReportOptions {
     /// The registers of every thread.
     pub registers: bool,
+    /// Return addresses with their signature beside those without.
+    pub signed: bool,
 }
 
 impl Default for ReportOptions {
     fn default() -> ReportOptions {
-        ReportOptions { registers: true }
+        ReportOptions { registers: true, signed: false }
     }
 }
 
@@ -61,8 +63,14 @@ pub fn build(
     let lookups: BTreeSet<u64> =
         walks.iter().flat_map(|walk| &walk.frames).map(|frame| frame.lookup).collect();
     symbolizer.prepare(&lookups.into_iter().collect::<Vec<u64>>());
-    let mut frames =
-        Frames { images, symbolizer, modules: HashMap::new(), texts: HashSet::new(), known: HashMap::new() };
+    let mut frames = Frames {
+        images,
+        symbolizer,
+        modules: HashMap::new(),
+        texts: HashSet::new(),
+        known: HashMap::new(),
+        signed: options.signed,
+    };
     let mut report = outline(snapshot, options);
     for (shown, walk) in report.threads.iter_mut().zip(walks) {
         (shown.frames, shown.omitted) = frames.of(walk);
@@ -218,6 +226,7 @@ struct Frames<'a, 'm, 'i, 's> {
     texts: HashSet<Text>,
     /// Frames by pc and lookup address.
     known: HashMap<(u64, u64), Arc<[Frame]>>,
+    signed: bool,
 }
 
 impl Frames<'_, '_, '_, '_> {
@@ -243,7 +252,8 @@ impl Frames<'_, '_, '_, '_> {
 
     fn push(&mut self, raw: &RawFrame, index: &mut usize, frames: &mut Vec<Frame>) {
         for known in self.at(raw).iter() {
-            frames.push(Frame { index: *index, how: raw.how.as_str(), ..known.clone() });
+            let signed_pc = raw.signed.filter(|_| self.signed).map(Hex);
+            frames.push(Frame { index: *index, how: raw.how.as_str(), signed_pc, ..known.clone() });
             *index += 1;
         }
     }
@@ -283,6 +293,7 @@ impl Frames<'_, '_, '_, '_> {
             source: None,
             inlined: false,
             how: raw.how.as_str(),
+            signed_pc: None,
         }
     }
 

@@ -46,6 +46,7 @@ pub(crate) struct Thread {
     #[serde(deserialize_with = "or_empty")]
     pub(crate) name: String,
     pub(crate) state: Option<char>,
+    pub(crate) syscall: Option<serde_json::Value>,
     #[serde(default)]
     pub(crate) registers: Option<BTreeMap<String, String>>,
     pub(crate) frames: Vec<Frame>,

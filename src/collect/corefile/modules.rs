@@ -43,7 +43,7 @@ impl Disk {
         Ok(Disk { root, exe: options.exe.clone() })
     }
 
-    fn open(&self, path: &[u8], is_exe: bool) -> io::Result<File> {
+    pub(super) fn open(&self, path: &[u8], is_exe: bool) -> io::Result<File> {
         let path = Path::new(OsStr::from_bytes(path));
         match (&self.exe, &self.root) {
             (Some(exe), _) if is_exe => open_regular(exe),
