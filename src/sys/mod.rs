@@ -14,3 +14,4 @@ pub mod signals;
 pub mod spawn;
 pub mod thread;
 pub mod wait;
+pub mod window;
