@@ -184,7 +184,7 @@ impl Options {
             symbols: SymbolOptions::default(),
             images,
             debuginfod: None,
-            report: ReportOptions { registers: true },
+            report: ReportOptions::default(),
             source: SourceOptions::default(),
         }
     }

@@ -56,7 +56,7 @@ fn one(target: &Target, arguments: &str, name: &str) -> Result<(), Stop> {
         Some(reason) => record::skip(&format!("{name} against gdb"), reason),
         None => {
             let program = target.gdb_reads();
-            let ask = gdb::Ask { debug_dirs: debug_dirs.clone(), max_frames: 0, program };
+            let ask = gdb::Ask { debug_dirs: debug_dirs.clone(), program, ..Default::default() };
             let debugger = gdb::run(pid, &ask)?;
             let reference = target.reference().map(|file| (target.program(), file));
             let outcome = Comparison::run(&target.title(), &dump.report, &debugger, &debug_dirs, reference)?;

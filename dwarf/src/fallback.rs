@@ -213,7 +213,8 @@ fn by_record<T: Target>(target: &mut T, registers: &Registers, record: &FrameRec
     }
     // Registers that a function without unwind information preserves may lie anywhere in its frame.
     let mut caller = unknown(registers);
-    caller.set(arch.pc(), pc);
+    // The walk strips it.
+    caller.set(arch.pc(), link.pc);
     caller.set(arch.sp(), link.caller_sp);
     if let Some(fp) = link.caller_fp {
         caller.set(arch.fp(), fp);
@@ -255,10 +256,11 @@ pub(crate) fn scan<T: Target>(target: &mut T, registers: &Registers) -> Step {
     let first = sp.checked_next_multiple_of(size)?;
     for index in 0..MAX_SCAN {
         let place = first.checked_add(index * size).filter(|place| *place < end)?;
-        let pc = arch.strip_return_address(word(target, arch, place)?, registers);
+        let found = word(target, arch, place)?;
+        let pc = arch.strip_return_address(found, registers);
         if call_before(target, arch, pc) != CallBefore::None {
             let mut caller = unknown(registers);
-            caller.set(arch.pc(), pc);
+            caller.set(arch.pc(), found);
             caller.set(arch.sp(), place.checked_add(size)?);
             // A frame pointer that points further up may still be the caller's.
             if let Some(fp) = registers.fp().filter(|fp| *fp > place && *fp < end) {

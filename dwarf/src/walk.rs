@@ -50,6 +50,8 @@ pub struct Frame {
     pub sp: u64,
     /// How it was found.
     pub how: How,
+    /// The return address that led here as it stands in memory or in a register, if it is signed.
+    pub signed: Option<u64>,
 }
 
 /// What a walk asks of its caller.
@@ -147,14 +149,17 @@ impl Walker {
         let sp = self.registers.sp().ok_or(missing(arch.sp()))?;
         self.visited[0] = (sp, sp);
         self.stacks = 1;
-        Ok(Frame { address: CodeAddress { pc, exact: true }, sp, how: How::Context })
+        Ok(Frame { address: CodeAddress { pc, exact: true }, sp, how: How::Context, signed: None })
     }
 
     fn outwards<T: Target>(&mut self, target: &mut T, frame: Frame) -> Result<Frame, End> {
-        let (registers, how) = self.caller(target, frame)?;
+        let (mut registers, how) = self.caller(target, frame)?;
         let arch = registers.arch();
         let missing = |id| End::Rules(StepError::UnknownRegister(id));
-        let pc = registers.pc().ok_or(missing(arch.pc()))?;
+        let raw = registers.pc().ok_or(missing(arch.pc()))?;
+        let pc = if how == How::Signal { raw } else { arch.strip_return_address(raw, &self.registers) };
+        let signed = self.signed(&registers, raw, pc, how);
+        registers.set(arch.pc(), pc);
         let sp = registers.sp().ok_or(missing(arch.sp()))?;
         if how != How::Signal && !target.is_executable(pc) {
             return Err(End::BadReturnAddress(pc));
@@ -168,7 +173,19 @@ impl Walker {
         self.progress(target, frame, sp, pc, how)?;
         self.registers = registers;
         let exact = how == How::Signal || was_pushed(target, arch, pc);
-        Ok(Frame { address: CodeAddress { pc, exact }, sp, how })
+        Ok(Frame { address: CodeAddress { pc, exact }, sp, how, signed })
+    }
+
+    /// The return address with its signature: as it was found, or as the link register has it.
+    fn signed(&self, caller: &Registers, raw: u64, pc: u64, how: How) -> Option<u64> {
+        let arch = caller.arch();
+        arch.code_mask_register().filter(|_| how != How::Signal)?;
+        // A function that has not set up a frame has its return address there itself.
+        let holder = if how == How::Leaf { &self.registers } else { caller };
+        let link = arch.link().and_then(|link| holder.get(link));
+        let is_signed =
+            |value: &u64| *value != pc && arch.strip_return_address(*value, &self.registers) == pc;
+        [Some(raw), link].into_iter().flatten().find(is_signed)
     }
 
     /// Checks that the frame at `sp` is new, and remembers it.

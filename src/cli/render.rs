@@ -36,7 +36,7 @@ impl RenderArgs {
         options.unwind = UnwindOptions { max_frames: self.max_frames, scan: self.scan };
         options.symbols = SymbolOptions { inlines: !self.no_inline, lines: !self.no_lines };
         options.source = SourceOptions { lines: self.source.unwrap_or(0), maps: self.source_maps.clone() };
-        options.report = ReportOptions { registers: !self.no_registers };
+        options.report = ReportOptions { registers: !self.no_registers, signed: self.verbose };
         options
     }
 

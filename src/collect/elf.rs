@@ -11,6 +11,7 @@ const EM_X86_64: u16 = 62;
 
 /// Size of the file header of class 64, the longer one.
 pub(super) const HEADER_SIZE: usize = 64;
+const HEADER_SIZE_32: u64 = 52;
 /// Size of a program header, by class.
 const SEGMENT_SIZE: usize = 56;
 const SEGMENT_SIZE_32: usize = 32;
@@ -126,9 +127,20 @@ pub(super) fn segments(header: &Header, read: &dyn Fn(u64, &mut [u8]) -> usize) 
     segments_of(header, header.segments_offset, header.segments.into(), read)
 }
 
-/// So many program headers of a 64-bit little-endian program at a place that `read` knows.
-pub(super) fn segments_at(at: u64, count: u64, read: &dyn Fn(u64, &mut [u8]) -> usize) -> Vec<Segment> {
-    let header = Header { class_64: true, big_endian: false, machine: 0, segments_offset: 0, segments: 0 };
+/// Size of the file header of a program.
+pub(super) fn header_size(arch: Arch) -> u64 {
+    if arch.pointer_size() == 8 { HEADER_SIZE as u64 } else { HEADER_SIZE_32 }
+}
+
+/// So many program headers of a program at a place that `read` knows.
+pub(super) fn segments_at(
+    arch: Arch,
+    at: u64,
+    count: u64,
+    read: &dyn Fn(u64, &mut [u8]) -> usize,
+) -> Vec<Segment> {
+    let (class_64, big_endian) = (arch.pointer_size() == 8, arch.is_big_endian());
+    let header = Header { class_64, big_endian, machine: 0, segments_offset: 0, segments: 0 };
     segments_of(&header, at, count, read)
 }
 

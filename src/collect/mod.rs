@@ -2,6 +2,7 @@
 //! and nothing in here knows DWARF.
 
 mod arena;
+mod calls;
 mod capabilities;
 mod code;
 pub mod corefile;

@@ -77,6 +77,7 @@ pub(super) fn frame(function: Option<&str>, module: &str) -> Frame {
     Frame {
         index: 0,
         pc: Hex(0x1000),
+        signed_pc: None,
         module: Some(module.into()),
         module_offset: Some(Hex(0)),
         build_id: None,

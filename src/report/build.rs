@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use threaddump_arch::Arch;
 
 use super::escape::readable;
+use super::outermost::is_outermost;
 use super::{
-    END_EXITED, END_NOT_STOPPED, Frame, Hex, Omitted, Process, Report, ReportModule, ReportSyscall, Signal,
-    Text, Thread, Tool, Tracer, codes,
+    END_EXITED, END_NOT_STOPPED, END_ROOT, Frame, Hex, Omitted, Process, Report, ReportModule, ReportSyscall,
+    Signal, Text, Thread, Tool, Tracer, codes,
 };
 use crate::images::{Image, Images};
 use crate::snapshot::{self, Problem, ProcessFacts, SignalFacts, Snapshot, Source, Syscall, ThreadSnapshot};
@@ -20,11 +21,13 @@ use crate::unwind::{RawFrame, Walk};
 pub struct ReportOptions {
     /// The registers of every thread.
     pub registers: bool,
+    /// Return addresses with their signature beside those without.
+    pub signed: bool,
 }
 
 impl Default for ReportOptions {
     fn default() -> ReportOptions {
-        ReportOptions { registers: true }
+        ReportOptions { registers: true, signed: false }
     }
 }
 
@@ -60,14 +63,21 @@ pub fn build(
     let lookups: BTreeSet<u64> =
         walks.iter().flat_map(|walk| &walk.frames).map(|frame| frame.lookup).collect();
     symbolizer.prepare(&lookups.into_iter().collect::<Vec<u64>>());
-    let mut frames =
-        Frames { images, symbolizer, modules: HashMap::new(), texts: HashSet::new(), known: HashMap::new() };
+    let mut frames = Frames {
+        images,
+        symbolizer,
+        modules: HashMap::new(),
+        texts: HashSet::new(),
+        known: HashMap::new(),
+        signed: options.signed,
+    };
     let mut report = outline(snapshot, options);
     for (shown, walk) in report.threads.iter_mut().zip(walks) {
         (shown.frames, shown.omitted) = frames.of(walk);
         if shown.end != END_EXITED {
-            shown.end = walk.end.to_owned();
-            shown.end_detail.clone_from(&walk.end_detail);
+            let at_start = ENDS_AT_START.contains(&walk.end) && is_outermost(&shown.frames);
+            shown.end = if at_start { END_ROOT } else { walk.end }.to_owned();
+            shown.end_detail = walk.end_detail.clone().filter(|_| !at_start);
         }
     }
     report.modules = images.iter().map(module).collect();
@@ -76,6 +86,9 @@ pub fn build(
         report.incomplete_threads().next().is_none() && !report.problems.iter().any(hides_threads);
     report
 }
+
+/// Ends of walks that are none if the last function has no caller.
+const ENDS_AT_START: [&str; 2] = ["no_unwind_info", "bad_return_address"];
 
 /// Whether a problem of the process means that threads, or their stacks in the kernel, are not in the report
 /// at all.
@@ -218,6 +231,7 @@ struct Frames<'a, 'm, 'i, 's> {
     texts: HashSet<Text>,
     /// Frames by pc and lookup address.
     known: HashMap<(u64, u64), Arc<[Frame]>>,
+    signed: bool,
 }
 
 impl Frames<'_, '_, '_, '_> {
@@ -243,7 +257,8 @@ impl Frames<'_, '_, '_, '_> {
 
     fn push(&mut self, raw: &RawFrame, index: &mut usize, frames: &mut Vec<Frame>) {
         for known in self.at(raw).iter() {
-            frames.push(Frame { index: *index, how: raw.how.as_str(), ..known.clone() });
+            let signed_pc = raw.signed.filter(|_| self.signed).map(Hex);
+            frames.push(Frame { index: *index, how: raw.how.as_str(), signed_pc, ..known.clone() });
             *index += 1;
         }
     }
@@ -283,6 +298,7 @@ impl Frames<'_, '_, '_, '_> {
             source: None,
             inlined: false,
             how: raw.how.as_str(),
+            signed_pc: None,
         }
     }
 

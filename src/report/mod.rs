@@ -8,6 +8,7 @@ pub mod gdb;
 pub mod go;
 pub mod json;
 mod model;
+mod outermost;
 pub mod style;
 #[cfg(test)]
 mod tests;

@@ -241,6 +241,9 @@ pub struct Frame {
     pub inlined: bool,
     /// How the frame was found.
     pub how: &'static str,
+    /// The return address with its signature, where it has one and it was asked for; `pc` has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_pc: Option<Hex>,
 }
 
 /// A line of a source file.

@@ -25,7 +25,7 @@ fn thread(tid: i32, state: char, registers: bool) -> ThreadSnapshot {
 }
 
 fn walk(frames: u64, end: &'static str, omitted: Option<Omitted>) -> Walk {
-    let frames = (0..frames).map(|pc| RawFrame { pc, lookup: pc, how: How::Cfi }).collect();
+    let frames = (0..frames).map(|pc| RawFrame { pc, lookup: pc, how: How::Cfi, signed: None }).collect();
     Walk { frames, omitted, end, end_detail: None }
 }
 

@@ -34,6 +34,8 @@ pub struct RawFrame {
     pub lookup: u64,
     /// How it was found.
     pub how: How,
+    /// The return address with its signature, if it has one.
+    pub signed: Option<u64>,
 }
 
 /// The frames of one thread, innermost first.
@@ -92,7 +94,8 @@ fn unwind(
             break;
         }
         outermost = frame.address.lookup();
-        kept.push(RawFrame { pc: frame.address.pc, lookup: frame.address.lookup(), how: frame.how });
+        let (address, how, signed) = (frame.address, frame.how, frame.signed);
+        kept.push(RawFrame { pc: address.pc, lookup: address.lookup(), how, signed });
     }
     let end = match walker.end() {
         // Go ends the stacks of its goroutines and threads with a return address of 0.
@@ -195,7 +198,7 @@ mod tests {
     use super::*;
 
     fn frames(count: u64) -> Vec<RawFrame> {
-        (0..count).map(|pc| RawFrame { pc, lookup: pc, how: How::Cfi }).collect()
+        (0..count).map(|pc| RawFrame { pc, lookup: pc, how: How::Cfi, signed: None }).collect()
     }
 
     fn keep(count: u64, max: usize) -> (Vec<u64>, Option<Omitted>) {

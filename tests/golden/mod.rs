@@ -159,6 +159,7 @@ fn frame(value: &Value) -> Frame {
         source: optional(&value["source"], |lines| list(lines, source_line).into()),
         inlined: flag(&value["inlined"]),
         how: leak(&value["how"]),
+        signed_pc: optional(&value["signed_pc"], hex),
     }
 }
 

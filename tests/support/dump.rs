@@ -1,4 +1,5 @@
 //! Running threaddump and reading its JSON, as any other program would.
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,7 @@ pub(crate) struct Signal {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Process {
     pub(crate) pid: i32,
+    pub(crate) arch: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -44,6 +46,9 @@ pub(crate) struct Thread {
     #[serde(deserialize_with = "or_empty")]
     pub(crate) name: String,
     pub(crate) state: Option<char>,
+    pub(crate) syscall: Option<serde_json::Value>,
+    #[serde(default)]
+    pub(crate) registers: Option<BTreeMap<String, String>>,
     pub(crate) frames: Vec<Frame>,
     pub(crate) end: String,
     pub(crate) end_detail: Option<String>,
@@ -94,6 +99,11 @@ pub(crate) fn run(pid: i32, ask: &Ask) -> Result<Dump, String> {
 /// Dumps from a core file.
 pub(crate) fn run_core(core: &Path, ask: &Ask) -> Result<Dump, String> {
     run_on(&["core".into(), core.into()], ask)
+}
+
+/// Dumps from a core file of a program that is elsewhere.
+pub(crate) fn run_core_of(core: &Path, exe: &Path) -> Result<Dump, String> {
+    run_on(&["core".into(), "--exe".into(), exe.into(), core.into()], &Ask::default())
 }
 
 fn run_on(target: &[OsString], ask: &Ask) -> Result<Dump, String> {

@@ -1,6 +1,7 @@
 """Run by gdb: writes one JSON object per frame of every thread to the file $TD_GDB_OUT."""
 import json
 import os
+import struct
 
 import gdb
 
@@ -35,11 +36,28 @@ def describe(tid, frame):
     }
 
 
+def registers(frame):
+    """Those that have a number for a value."""
+    values = {}
+    for register in frame.architecture().registers():
+        try:
+            value = frame.read_register(register)
+            if value.type.code == gdb.TYPE_CODE_FLT and value.type.sizeof == 8:
+                values[register.name] = struct.unpack("<Q", struct.pack("<d", float(value)))[0]
+            else:
+                values[register.name] = int(value) & (2 ** (8 * value.type.sizeof) - 1)
+        except (gdb.error, ValueError, TypeError, OverflowError):
+            pass
+    return {name: value for name, value in values.items() if value < 2**64}
+
+
 def walk(thread, out, limit):
     tid = thread.ptid[1]
     thread.switch()
     count = 0
     frame = gdb.newest_frame()
+    if "TD_GDB_REGISTERS" in os.environ:
+        out.write(json.dumps({"tid": tid, "registers": registers(frame)}) + "\n")
     while frame is not None and (limit == 0 or count < limit):
         out.write(json.dumps(describe(tid, frame)) + "\n")
         count += 1

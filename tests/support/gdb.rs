@@ -26,6 +26,8 @@ pub(crate) struct Thread {
     pub(crate) frames: Vec<Frame>,
     /// Why gdb went no further, in its words.
     pub(crate) stop: Option<String>,
+    /// Of the innermost frame, if they were asked for.
+    pub(crate) registers: BTreeMap<String, u64>,
 }
 
 #[derive(Deserialize)]
@@ -39,6 +41,10 @@ enum Line {
     Stop {
         tid: i32,
         stop: String,
+    },
+    Registers {
+        tid: i32,
+        registers: BTreeMap<String, u64>,
     },
     Done {
         #[allow(dead_code, reason = "the key alone tells the line")]
@@ -54,6 +60,8 @@ pub(crate) struct Ask {
     pub(crate) max_frames: u32,
     /// What to read in place of the program.
     pub(crate) program: Option<PathBuf>,
+    /// A gdb that knows all architectures, and the registers too.
+    pub(crate) foreign: bool,
 }
 
 /// Backtraces of all threads of a process. Frames of tail calls, which gdb infers and which have no
@@ -74,6 +82,17 @@ pub(crate) fn run_core(pid: i32, core: &Path, ask: &Ask) -> Result<BTreeMap<i32,
     script(pid, &[format!("/proc/{pid}/exe").into(), core.into()], ask)
 }
 
+/// Backtraces and registers of all threads in a core file of another machine.
+pub(crate) fn run_foreign(core: &Path, program: &Path) -> Result<BTreeMap<i32, Thread>, Stop> {
+    if !has_program("gdb-multiarch") {
+        return Err(Stop::Skip("gdb-multiarch is not installed (Debian package gdb-multiarch)".to_owned()));
+    }
+    let ask = Ask { foreign: true, ..Ask::default() };
+    // Its files have no process id; those of two tests must not have one name.
+    let id = std::process::id().cast_signed();
+    script(id, &[program.into(), core.into()], &ask)
+}
+
 fn attach(pid: i32, ask: &Ask) -> Result<BTreeMap<i32, Thread>, Stop> {
     let mut arguments: Vec<OsString> = Vec::new();
     if let Some(program) = &ask.program {
@@ -89,7 +108,10 @@ fn script(pid: i32, arguments: &[OsString], ask: &Ask) -> Result<BTreeMap<i32, T
     let folder = scratch("gdb");
     let out = folder.join(format!("{pid}.jsonl"));
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/support/gdb.py");
-    let mut command = bounded("gdb");
+    let mut command = bounded(if ask.foreign { "gdb-multiarch" } else { "gdb" });
+    if ask.foreign {
+        command.env("TD_GDB_REGISTERS", "1");
+    }
     command.args(["-nx", "-batch", "-q"]).stdin(Stdio::null());
     for setting in settings(ask) {
         command.arg("-iex").arg(setting);
@@ -145,6 +167,7 @@ fn parse(text: &str) -> Result<BTreeMap<i32, Thread>, String> {
         match serde_json::from_str(line).map_err(|error| format!("{error} in {line}"))? {
             Line::Frame { tid, frame } => threads.entry(tid).or_default().frames.push(frame),
             Line::Stop { tid, stop } => threads.entry(tid).or_default().stop = Some(stop),
+            Line::Registers { tid, registers } => threads.entry(tid).or_default().registers = registers,
             Line::Done { .. } => done = true,
         }
     }

@@ -37,7 +37,7 @@ machine() {
             triple=arm-linux-gnueabihf rust=armv7-unknown-linux-gnueabihf
             ;;
         riscv64)
-            deb=riscv64 kernel=linux-image-riscv64 suite=testing console=ttyS0
+            deb=riscv64 kernel=linux-image-riscv64 suite=trixie console=ttyS0
             qemu="qemu-system-riscv64 -M virt"
             triple=riscv64-linux-gnu rust=riscv64gc-unknown-linux-gnu
             ;;
@@ -72,11 +72,19 @@ private_apt() {
     mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/parts"
     : >"$apt/status"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $from main" >"$apt/sources"
+    release=''
+    case $from in
+        *-backports)
+            echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror ${from%-backports} main" >>"$apt/sources"
+            release="APT::Default-Release \"$from\";"
+            ;;
+    esac
     # No parts of the system's settings: its hooks may clear folders that are in use here.
     cat >"$apt/conf" <<END
 Dir::Etc::parts "$apt/parts"; Dir::Etc::sourcelist "$apt/sources"; Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferencesparts "/dev/null"; Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";
 Dir::State "$apt"; Dir::State::lists "$apt/lists"; Dir::State::status "$apt/status"; Dir::Cache "$apt/cache";
+$release
 APT::Architecture "$1"; APT::Architectures { $(for each in "$@"; do printf '"%s"; ' "$each"; done) };
 APT::Sandbox::User "root"; Acquire::Languages "none"; Acquire::GzipIndexes "true"; Acquire::Retries "3";
 END

@@ -21,7 +21,7 @@ elif [ -z "$program" ]; then
 fi
 "$cc" -g -O1 -fno-optimize-sibling-calls ${VM_CFLAGS:-} -o "$work/threads" "$here/threads.c" -lpthread 2>/dev/null
 cp "$program" "$work/threaddump"
-[ "$arch" = x86_64 ] || "$VM_DIR/cross/usr/bin/$triple-strip" "$work/threaddump" 2>/dev/null || true
+[ "$arch" = x86_64 ] || LD_LIBRARY_PATH=$VM_DIR/cross/usr/lib/x86_64-linux-gnu "$VM_DIR/cross/usr/bin/$triple-strip" "$work/threaddump"
 rm -rf "$work/out"
 VM_OUT=$work/out sh "$here/run.sh" "$arch" '
     ./threads >/out/said &

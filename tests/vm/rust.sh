@@ -1,6 +1,6 @@
 #!/bin/sh
-# rust.sh ARCH...: a Rust compiler that can build for these machines: that of Debian testing, unpacked and not
-# installed, since it wants a newer libc. Afterwards `. VM_DIR/rust/env` and cargo's --target do the rest.
+# rust.sh ARCH...: a Rust compiler that can build for these machines: that of Debian testing, or of the backports if the index
+# of testing cannot be had, unpacked and not installed, since it wants a newer libc. Afterwards `. VM_DIR/rust/env` and cargo's --target do the rest.
 . "$(dirname "$0")/lib.sh"
 sh "$here/cross.sh" "$@"
 folder=$VM_DIR/rust
@@ -13,7 +13,15 @@ for name in "$@"; do
     foreign="$foreign $deb" libraries="$libraries libstd-rust-dev:$deb"
 done
 [ -n "$foreign" ] || exit 0
-private_apt testing amd64 $foreign
+for from in testing trixie-backports; do
+    [ "$from" = trixie-backports ] || ! (private_apt "$from" amd64 $foreign) || break
+done
+private_apt "$from" amd64 $foreign
+if [ -e "$folder/suite" ] && [ "$(cat "$folder/suite")" != "$from" ]; then
+    rm -rf "$folder"
+    mkdir -p "$folder"
+fi
+echo "$from" >"$folder/suite"
 # All at once: the standard libraries fit only the compiler they were built with.
 unpack "$folder" rustc $(needs libstd-rust-dev) $libraries
 [ ! -d "$folder/lib" ] || [ -L "$folder/lib" ] || cp -a "$folder/lib/." "$folder/usr/lib/"

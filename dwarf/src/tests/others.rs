@@ -211,6 +211,45 @@ fn a_signed_return_address_is_followed_without_its_signature() {
     assert_eq!(picture.walk(&start).0[1], (OUTER + 0x40, How::Cfi));
 }
 
+/// pc and signed return address of the second frame; with a mask from the kernel if there is one.
+fn second(picture: &mut Picture, values: &[(RegisterId, u64)], mask: Option<u64>) -> (u64, Option<u64>) {
+    let mut registers = Registers::new(picture.arch);
+    let mask = mask.and_then(|mask| Some((picture.arch.code_mask_register()?, mask)));
+    values.iter().copied().chain(mask).for_each(|(id, value)| registers.set(id, value));
+    let mut walker = Walker::new(registers, false);
+    walker.next(picture).expect("the thread is somewhere");
+    let frame = walker.next(picture).expect("it was called");
+    (frame.address.pc, frame.signed)
+}
+
+#[test]
+fn a_return_address_is_told_with_its_signature_too() {
+    let arch = Arch::Aarch64;
+    // Byte for byte: what a kernel with addresses of 48 bits says in NT_ARM_PAC_MASK, data and code.
+    let note = [0x007f_0000_0000_0000_u64.to_le_bytes(); 2].concat();
+    let mut registers = Registers::new(arch);
+    arch.add_extra_registers(&mut registers, &note);
+    let mask = arch.code_mask_register().and_then(|id| registers.get(id));
+    assert_eq!(mask, Some(0x007f_0000_0000_0000));
+    let plain = OUTER + 0x40;
+    let signed = plain | 0x005a_0000_0000_0000;
+    let start = [(arch.pc(), INNER + 8), (arch.sp(), STACK), (arch.fp(), STACK)];
+    let (inner, outer) = rows(arch);
+    let mut by_rules = Picture::new(arch, &[signed]).row(INNER, inner.clone()).row(OUTER, outer.clone());
+    assert_eq!(second(&mut by_rules, &start, mask), (plain, Some(signed)));
+    assert_eq!(second(&mut by_rules, &start, None), (plain, Some(signed)), "without a mask from the kernel");
+    let mut unsigned = Picture::new(arch, &[plain]).row(INNER, inner).row(OUTER, outer);
+    assert_eq!(second(&mut unsigned, &start, mask), (plain, None));
+    // By the frame pointer: its caller's, and the return address.
+    let mut by_record = Picture::new(arch, &[STACK + 64, signed]).code_before(plain, call(arch));
+    assert_eq!(second(&mut by_record, &start, mask), (plain, Some(signed)));
+    // Still in the link register.
+    let mut leaf = Picture::new(arch, &[]).code_before(plain, call(arch));
+    let start = [(arch.pc(), INNER), (arch.sp(), STACK), (arch.link().expect("there is one"), signed)];
+    let bad = [(arch.pc(), 0), start[1], start[2]];
+    assert_eq!(second(&mut leaf, &bad, mask), (plain, Some(signed)), "a jump to nowhere");
+}
+
 #[test]
 fn the_mode_of_a_thumb_return_address_is_no_part_of_it() {
     let arch = Arch::Arm;

@@ -83,6 +83,8 @@ pub(in crate::cli) struct RenderArgs {
     #[arg(short, long, conflicts_with = "verbose")]
     pub(in crate::cli) quiet: bool,
     /// Say on standard error what is done and how long it takes
+    ///
+    /// On processors that sign return addresses, the dump shows them with their signature too.
     #[arg(short, long)]
     pub(in crate::cli) verbose: bool,
 }

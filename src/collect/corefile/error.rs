@@ -27,10 +27,10 @@ pub enum CoreError {
     },
     /// It has no notes of threads.
     NoThreads,
-    /// Its notes of threads are not those of the machine that its header names.
-    ForeignNotes {
-        /// That machine.
-        arch: &'static str,
+    /// It has such notes, but none that can be read.
+    OddThreads {
+        /// What is odd about the first.
+        what: String,
     },
     /// It is compressed, and that cannot be undone.
     Unpack {
@@ -57,12 +57,7 @@ impl fmt::Display for CoreError {
             CoreError::UnsupportedArch { what } => write!(f, "it is a core file of a {what} program"),
             CoreError::Truncated { what } => write!(f, "it is truncated: it ends {what}"),
             CoreError::NoThreads => f.write_str("it has no notes about threads"),
-            CoreError::ForeignNotes { arch } => {
-                write!(
-                    f,
-                    "its header says {arch}, and its notes about threads are not those of such a machine"
-                )
-            }
+            CoreError::OddThreads { what } => f.write_str(what),
             CoreError::Unpack { format, source } => write!(f, "cannot decompress {format}: {source}"),
             CoreError::Io { what, source } => write!(f, "cannot {what}: {source}"),
         }
@@ -87,14 +82,14 @@ impl CoreError {
                 Some("core files are ELF files, plain or compressed by zstd, xz, lz4 or gzip")
             }
             CoreError::NotCore { .. } => Some("give the core file; the program goes to --exe"),
-            CoreError::UnsupportedArch { .. } => {
-                Some("only cores of 64-bit little-endian programs can be shown")
-            }
+            CoreError::UnsupportedArch { .. } => Some(
+                "cores of x86_64, i386, aarch64, arm, riscv64, ppc64le, s390x and loongarch64 programs can be shown",
+            ),
             CoreError::Truncated { .. } => {
                 Some("look at the free space of its file system and at the limits of who wrote it")
             }
-            CoreError::ForeignNotes { .. } => {
-                Some("e_machine, in the bytes 18 and 19, is wrong, or the file was put together from two")
+            CoreError::OddThreads { .. } => {
+                Some("have it written by the kernel, or by a debugger of the program's own architecture")
             }
             CoreError::NoThreads | CoreError::Unpack { .. } | CoreError::Io { .. } => None,
         }

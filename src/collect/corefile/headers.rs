@@ -2,7 +2,7 @@
 use std::ops::Range;
 
 use goblin::container::Ctx;
-use goblin::elf::header::{ET_CORE, ET_DYN, ET_EXEC, ET_REL, machine_to_str};
+use goblin::elf::header::{EM_X86_64, ET_CORE, ET_DYN, ET_EXEC, ET_REL, machine_to_str};
 use goblin::elf::program_header::{PT_LOAD, PT_NOTE, ProgramHeader};
 use goblin::elf::{Elf, Header, SectionHeader};
 use threaddump_arch::Arch;
@@ -89,12 +89,15 @@ fn file_header(bytes: &[u8]) -> Result<(Header, Ctx), CoreError> {
 }
 
 fn architecture(header: &Header, context: &Ctx) -> Result<Arch, CoreError> {
+    // The machine and the class tell; lengths of notes do not: those of x86_64 and s390x are the same.
     let known = Arch::from_elf(header.e_machine, context.container.is_big());
-    // Notes are read as 64-bit little-endian kernels write them.
-    let readable = |arch: &Arch| context.le.is_little() && arch.pointer_size() == 8 && !arch.is_big_endian();
-    known.filter(readable).ok_or_else(|| {
+    known.filter(|arch| arch.is_big_endian() != context.le.is_little()).ok_or_else(|| {
         let bits = if context.container.is_big() { 64 } else { 32 };
         let order = if context.le.is_little() { "little" } else { "big" };
+        if (header.e_machine, bits) == (EM_X86_64, 32) {
+            let what = "x32 (x86_64 with 32-bit pointers)".to_owned();
+            return CoreError::UnsupportedArch { what };
+        }
         let name = match machine_to_str(header.e_machine) {
             "EM_UNKNOWN" => format!("ELF machine {}", header.e_machine),
             name => name.to_owned(),

@@ -1,6 +1,6 @@
 //! Which libraries a process had loaded, by the list that its dynamic linker kept for debuggers. Cores
 //! without a table of mapped files (qemu writes such) have nothing else that names them.
-use super::super::elf::{self, HEADER_SIZE, Segment};
+use super::super::elf::{self, Segment};
 use super::super::memory::ReadMemory;
 use super::memory::CoreMemory;
 use super::notes::Auxv;
@@ -47,9 +47,9 @@ impl Exe {
     fn find(memory: &CoreMemory<'_>, auxv: Auxv<'_>) -> Option<Exe> {
         let (headers, count) = (auxv.get(Auxv::PHDR)?, auxv.get(Auxv::PHNUM)?);
         let read = |at: u64, buffer: &mut [u8]| memory.read(at, buffer);
-        let segments = elf::segments_at(headers, count, &read);
+        let segments = elf::segments_at(memory.arch(), headers, count, &read);
         // Linkers put the program headers right behind the file header.
-        let start = headers.checked_sub(HEADER_SIZE as u64)?;
+        let start = headers.checked_sub(elf::header_size(memory.arch()))?;
         let bias = match elf::headers_address(&segments) {
             Some(address) => headers.wrapping_sub(address),
             None => elf::load_range(&segments, start)?.0,
@@ -60,10 +60,11 @@ impl Exe {
     /// Load bias and path of each object in the list of the dynamic linker.
     fn links<'m>(&self, memory: &CoreMemory<'m>) -> Vec<(u64, &'m [u8])> {
         let mut links = Vec::new();
+        let size = u64::from(memory.arch().pointer_size());
         let mut next = self.first_link(memory).unwrap_or(0);
         while next != 0 && links.len() < MAX_LINKS {
             // struct link_map: bias, name, dynamic section, next.
-            let word = |index: u64| memory.word(next.checked_add(index * 8)?);
+            let word = |index: u64| memory.word(next.checked_add(index * size)?);
             let (Some(bias), Some(name)) = (word(0), word(1)) else { break };
             links.push((bias, memory.text(name, MAX_PATH).unwrap_or_default()));
             next = word(3).unwrap_or(0);
@@ -74,11 +75,12 @@ impl Exe {
     fn first_link(&self, memory: &CoreMemory<'_>) -> Option<u64> {
         let (address, size) = elf::dynamic(&self.segments)?;
         let table = self.bias.wrapping_add(address);
-        let entry = (0..(size / 16).min(MAX_DYNAMIC)).find_map(|index| {
-            let at = table.checked_add(index * 16)?;
-            (memory.word(at)? == DT_DEBUG).then(|| memory.word(at + 8)).flatten()
+        let word = u64::from(memory.arch().pointer_size());
+        let entry = (0..(size / (2 * word)).min(MAX_DYNAMIC)).find_map(|index| {
+            let at = table.checked_add(index * 2 * word)?;
+            (memory.word(at)? == DT_DEBUG).then(|| memory.word(at.checked_add(word)?)).flatten()
         })?;
         // struct r_debug: version, then the list.
-        memory.word(entry.checked_add(8)?)
+        memory.word(entry.checked_add(word)?)
     }
 }

@@ -1,4 +1,6 @@
 //! The memory that a core file has, read where it lies.
+use threaddump_arch::Arch;
+
 use super::super::memory::ReadMemory;
 use super::headers::Load;
 use crate::ids::Tid;
@@ -8,11 +10,17 @@ use crate::ids::Tid;
 pub(super) struct CoreMemory<'a> {
     bytes: &'a [u8],
     loads: &'a [Load],
+    arch: Arch,
 }
 
 impl<'a> CoreMemory<'a> {
-    pub(super) fn new(bytes: &'a [u8], loads: &'a [Load]) -> CoreMemory<'a> {
-        CoreMemory { bytes, loads }
+    pub(super) fn new(bytes: &'a [u8], loads: &'a [Load], arch: Arch) -> CoreMemory<'a> {
+        CoreMemory { bytes, loads, arch }
+    }
+
+    /// Whose memory it is.
+    pub(super) fn arch(&self) -> Arch {
+        self.arch
     }
 
     /// What there is from an address (process address) on, up to the end of its piece.
@@ -26,10 +34,11 @@ impl<'a> CoreMemory<'a> {
         piece.unwrap_or_default()
     }
 
-    /// Reads a word.
+    /// Reads a word of the program.
     pub(super) fn word(&self, address: u64) -> Option<u64> {
-        let mut word = [0; 8];
-        (self.read(address, &mut word) == word.len()).then(|| u64::from_le_bytes(word))
+        let mut room = [0; 8];
+        let word = &mut room[..usize::from(self.arch.pointer_size())];
+        (self.read(address, word) == word.len()).then(|| self.arch.number(word))
     }
 
     /// Reads a text that ends with NUL.
@@ -72,7 +81,7 @@ mod tests {
         let load = |start, end, bytes| Load { start, end, flags: 0, bytes };
         let loads =
             [load(0x1000, 0x1004, 2..6), load(0x1004, 0x2000, 6..10), load(0x3000, u64::MAX, 99..100)];
-        let memory = CoreMemory::new(bytes, &loads);
+        let memory = CoreMemory::new(bytes, &loads, Arch::X86_64);
         let mut buffer = [b'-'; 6];
         assert_eq!(memory.read(0x1002, &mut buffer), 6);
         assert_eq!(&buffer, b"cdefgh");
@@ -82,5 +91,9 @@ mod tests {
         }
         assert_eq!(memory.word(0x1000), Some(u64::from_le_bytes(*b"abcdefgh")));
         assert_eq!(memory.word(0x1001), None);
+        let memory = CoreMemory::new(bytes, &loads, Arch::S390x);
+        assert_eq!(memory.word(0x1000), Some(u64::from_be_bytes(*b"abcdefgh")));
+        let memory = CoreMemory::new(bytes, &loads, Arch::Arm);
+        assert_eq!(memory.word(0x1004), Some(u32::from_le_bytes(*b"efgh").into()));
     }
 }

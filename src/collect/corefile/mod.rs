@@ -3,6 +3,7 @@
 //!
 //! The file is mapped and read where it is needed, so that its size does not matter.
 
+mod code;
 mod error;
 mod headers;
 mod links;
@@ -16,16 +17,19 @@ mod unpack;
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 pub use error::CoreError;
 pub use stream::CoreFile;
 
-use super::code::{self, Pointers};
+use super::calls::system_call;
+use super::code::{self as generated_code, Pointers};
 use super::later::union;
 use super::memory::ReadMemory;
 use super::stacks::{Ranges, StackCopier};
 use crate::ids::Pid;
 use crate::snapshot::{Mapping, Permissions, Problem, ProcessFacts, Snapshot, Source, ThreadSnapshot};
+use code::WithFiles;
 use headers::{Headers, Load};
 use memory::CoreMemory;
 use modules::{Disk, Finder};
@@ -60,16 +64,17 @@ pub fn read(bytes: &[u8], changed_ns: i64, options: &Options) -> Result<Snapshot
     let mut notes = notes::read(bytes, &headers);
     problems.append(&mut notes.problems);
     if notes.threads.is_empty() {
+        if let Some(what) = notes.odd {
+            return Err(CoreError::OddThreads { what });
+        }
         let cut = problems.iter().any(|problem| matches!(problem.stage.as_str(), "threads" | "core"));
-        return Err(if notes.foreign {
-            CoreError::ForeignNotes { arch: headers.arch.name() }
-        } else if cut {
+        return Err(if cut {
             CoreError::Truncated { what: "before its notes about threads" }
         } else {
             CoreError::NoThreads
         });
     }
-    let memory = CoreMemory::new(bytes, &headers.loads);
+    let memory = CoreMemory::new(bytes, &headers.loads, headers.arch);
     let mut mappings = mappings(&headers.loads, &notes);
     let mut finder = Finder::new(&memory, &disk, notes.auxv.get(Auxv::ENTRY).unwrap_or(0));
     let modules = match &notes.files {
@@ -87,8 +92,16 @@ pub fn read(bytes: &[u8], changed_ns: i64, options: &Options) -> Result<Snapshot
     }
     let process = process(&headers, &notes, exe, &mut problems);
     let signal = notes.signal.clone();
-    let threads = threads(&headers, notes, &memory, &mappings, options, &mut problems);
-    let code = code::copy(&memory, &Pointers::of(&mappings, &modules, &threads));
+    let with_files = WithFiles {
+        memory: &memory,
+        disk: &disk,
+        mappings: &mappings,
+        modules: &modules,
+        entry: entry.unwrap_or(0),
+        opened: Mutex::default(),
+    };
+    let threads = threads(&headers, notes, &with_files, options, &mut problems);
+    let code = generated_code::copy(&memory, &Pointers::of(&mappings, &modules, &threads));
     Ok(Snapshot {
         captured_at_ns: changed_ns,
         source: Source::Core,
@@ -198,11 +211,11 @@ fn name(mapping: &mut Mapping, file: &MappedFile<'_>) {
 fn threads(
     headers: &Headers,
     notes: Notes<'_>,
-    memory: &CoreMemory<'_>,
-    mappings: &[Mapping],
+    code: &WithFiles<'_>,
     options: &Options,
     problems: &mut Vec<Problem>,
 ) -> Vec<ThreadSnapshot> {
+    let (memory, mappings) = (code.memory, code.mappings);
     let ranges = Ranges::new(mappings);
     let expected = notes.threads.len().min(EXPECTED_THREADS);
     let mut copier = StackCopier::new(expected, memory, &ranges, options.stack_bytes);
@@ -210,8 +223,7 @@ fn threads(
     let mut threads: Vec<ThreadSnapshot> = Vec::with_capacity(notes.threads.len());
     for note in notes.threads {
         let mut thread = ThreadSnapshot::unknown(note.tid);
-        let call = headers.arch.system_call(&note.registers);
-        thread.syscall = call.map(|(number, args)| crate::snapshot::Syscall { number, args });
+        thread.syscall = system_call(&note.registers, code);
         thread.ns_tid = Some(note.tid.0);
         thread.cpu_ns = note.cpu_ns;
         thread.stopped = true;

@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use threaddump_arch::Arch;
+
 use super::super::elf::{self, HEADER_SIZE, Segment};
 use super::super::memory::ReadMemory;
 use super::super::modules::{
@@ -41,7 +43,7 @@ impl Disk {
         Ok(Disk { root, exe: options.exe.clone() })
     }
 
-    fn open(&self, path: &[u8], is_exe: bool) -> io::Result<File> {
+    pub(super) fn open(&self, path: &[u8], is_exe: bool) -> io::Result<File> {
         let path = Path::new(OsStr::from_bytes(path));
         match (&self.exe, &self.root) {
             (Some(exe), _) if is_exe => open_regular(exe),
@@ -136,7 +138,8 @@ impl<'a> Finder<'a> {
             let is_exe = (start..end).contains(&self.entry);
             Some(Candidate { first, path: path.to_vec(), deleted, segments, bias, start, end, is_exe })
         };
-        if let Some(segments) = parse(&in_memory) {
+        let arch = self.memory.arch();
+        if let Some(segments) = parse(arch, &in_memory) {
             return new(segments);
         }
         if deleted || self.memory.read(first, &mut [0; 4]) > 0 {
@@ -145,7 +148,7 @@ impl<'a> Finder<'a> {
         // Without the first page nobody knows whether it is the executable; the name of it decides.
         let from = |is_exe| {
             let file = self.disk.open(path, is_exe).ok()?;
-            new(parse(&|offset, buffer: &mut [u8]| file.read_at(buffer, offset).unwrap_or(0))?)
+            new(parse(arch, &|offset, buffer: &mut [u8]| file.read_at(buffer, offset).unwrap_or(0))?)
         };
         let exe = self.disk.exe.is_some().then(|| from(true)).flatten().filter(|found| found.is_exe);
         exe.or_else(|| from(false))
@@ -219,10 +222,10 @@ impl<'a> Finder<'a> {
     }
 }
 
-fn parse(read: &dyn Fn(u64, &mut [u8]) -> usize) -> Option<Vec<Segment>> {
+fn parse(arch: Arch, read: &dyn Fn(u64, &mut [u8]) -> usize) -> Option<Vec<Segment>> {
     let mut bytes = [0; HEADER_SIZE];
     let length = read(0, &mut bytes);
-    let header = elf::parse_header(&bytes[..length]).filter(|header| header.class_64)?;
+    let header = elf::parse_header(&bytes[..length]).filter(|header| header.arch() == Some(arch))?;
     Some(elf::segments(&header, read))
 }
 

@@ -8,6 +8,9 @@ use super::unpack::Packing;
 use super::*;
 use crate::ids::Tid;
 
+#[path = "foreign.rs"]
+mod foreign;
+
 /// Notes and memory of a core file.
 #[derive(Clone, Default)]
 struct Made {
@@ -191,7 +194,7 @@ fn what_is_no_core_file_is_named() {
         changed(18, &[0xff, 0xff]),
         "it is a core file of a 64-bit little-endian ELF machine 65535 program"
     );
-    let foreign = "its header says aarch64, and its notes about threads are not those of such a machine";
+    let foreign = "a note about a thread has not the form of aarch64, which the header names";
     assert_eq!(changed(18, &[183]), foreign);
     assert!(changed(4, &[1]).contains("32-bit"), "x32");
     assert_eq!(error(&Made::default().bytes()), "it has no notes about threads");
@@ -285,6 +288,43 @@ proptest! {
             prop_assert!(!snapshot.threads.is_empty());
             prop_assert!(snapshot.mappings.is_sorted_by_key(|mapping| mapping.start));
         }
+    }
+}
+
+#[test]
+fn a_32_bit_view_of_a_64_bit_thread_is_refused_by_name() {
+    // What a debugger for i386 gets of an x86_64 thread, and a whole note beside it.
+    let made = Made::with(&[note(1, &[0; 144]), prstatus(2, 6, 0, 0)]);
+    let snapshot = made.read().expect("a core");
+    assert_eq!(snapshot.threads.len(), 1);
+    let text = "a program for x86_64 has the form of i386: who wrote the core did not see all";
+    assert!(messages(&snapshot).contains(text), "{}", messages(&snapshot));
+    let error = Made::with(&[note(1, &[0; 148])]).read().expect_err("nothing is left");
+    assert!(error.to_string().contains("x86_64 has the form of arm"), "{error}");
+}
+
+#[test]
+fn notes_are_read_in_the_width_and_byte_order_of_every_architecture() {
+    for arch in Arch::ALL {
+        let snapshot = read(&foreign::core(arch), 0, &Options::default()).expect("a core");
+        assert_eq!(snapshot.process.arch, arch);
+        assert_eq!((snapshot.process.pid.0, snapshot.process.uid), (42, Some(1000)), "{}", arch.name());
+        assert_eq!(snapshot.process.name, b"program");
+        assert_eq!(snapshot.process.cmdline, [b"a b"]);
+        let thread = &snapshot.threads[0];
+        assert_eq!((thread.tid, thread.cpu_ns), (Tid(43), Some(3_000_007_000)), "{}", arch.name());
+        let registers = thread.registers.as_ref().expect("they are in the note");
+        assert_eq!(registers.sp(), Some(foreign::STACK + 16), "{}", arch.name());
+        assert_eq!(thread.stacks[0].bytes.len(), 4096);
+        let signal = snapshot.signal.expect("there is one");
+        assert_eq!(
+            (signal.number, signal.code, signal.address),
+            (11, Some(1), Some(0x1234)),
+            "{}",
+            arch.name()
+        );
+        let file = &snapshot.mappings[0];
+        assert_eq!((file.start, file.offset, &file.path[..]), (0x1000, 3 * 4096, &b"/no/such/file"[..]));
     }
 }
 

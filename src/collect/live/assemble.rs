@@ -2,9 +2,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use threaddump_arch::{Arch, Registers};
-
 use super::super::arena::Arena;
+use super::super::calls::system_call;
 use super::super::generated::{self, Generated};
 use super::super::later::Later;
 use super::super::memory::Memory;
@@ -19,7 +18,7 @@ use super::tracer::{self, Catch, Copied, Plan};
 use super::watch::{self, Attaching};
 use crate::ids::Tid;
 use crate::proc::parse_maps;
-use crate::snapshot::{Mapping, Problem, Snapshot, Source, Syscall, ThreadSnapshot};
+use crate::snapshot::{Mapping, Problem, Snapshot, Source, ThreadSnapshot};
 
 /// Stops every thread, copies, releases. All ptrace calls are made on one OS thread, which has ended when
 /// this returns. With the error comes what was prepared, for another way.
@@ -288,18 +287,4 @@ fn stopped(mut thread: ThreadSnapshot, copied: Copied, arena: &mut Arena, memory
     thread.stacks = arena.take(&copied.stacks.pieces);
     thread.stack_cut = copied.stacks.cut;
     thread
-}
-
-fn system_call(registers: &Registers, memory: &Memory) -> Option<Syscall> {
-    let arch = registers.arch();
-    let mut code = [0; 2 * Arch::MAX_CALL];
-    let mut length = 0;
-    if arch.system_calls_need_code()
-        && let Some(start) = registers.pc().and_then(|pc| pc.checked_sub(Arch::MAX_CALL as u64))
-    {
-        length = memory.read(start, &mut code);
-    }
-    let (before, at) = code[..length].split_at(length.min(Arch::MAX_CALL));
-    let call = arch.system_call_in(registers, before, at);
-    call.map(|(number, args)| Syscall { number, args })
 }

@@ -45,6 +45,9 @@ fn line(frame: &Frame, digits: usize, style: &Style, out: &mut dyn Write) -> io:
     } else if frame.function_from == Some("perf_map") {
         write!(out, "  in {}", style.paint(Role::Quiet, "[perf map]"))?;
     }
+    if let Some(signed) = frame.signed_pc.filter(|_| !frame.inlined) {
+        write!(out, "  {}", style.paint(Role::Quiet, format_args!("(signed {:#018x})", signed.0)))?;
+    }
     if let Some(how) = words::how(frame.how).filter(|_| !frame.inlined) {
         write!(out, "  {}", style.paint(Role::Warning, format_args!("[{how}]")))?;
     }
