@@ -12,6 +12,7 @@ pub mod collect;
 pub mod debuginfod;
 pub mod dump;
 pub mod error;
+pub mod handler;
 pub mod ids;
 pub mod images;
 pub mod naming;

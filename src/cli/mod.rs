@@ -5,6 +5,7 @@ mod dump;
 mod exit;
 mod fetch;
 mod follow;
+mod handle_core;
 mod helper;
 mod output;
 mod pattern;
@@ -59,6 +60,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Replay(arguments)) => replay::run(arguments),
         Some(Command::Symbolize(arguments)) => symbolize::run(arguments),
         Some(Command::RelayHelper(arguments)) => helper::run(arguments),
+        Some(Command::HandleCore(arguments)) => handle_core::run(arguments),
         Some(Command::Completions(arguments)) => completions(arguments.shell),
     }
 }

@@ -43,6 +43,11 @@ impl Memory {
         Memory { via, file: None }
     }
 
+    /// By an open `/proc/PID/mem` alone.
+    pub(super) fn from_file(file: File, via: Tid) -> Memory {
+        Memory { via, file: Some(file) }
+    }
+
     /// By file where that is allowed, so that all that is read is of one program.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ mod arena;
 mod capabilities;
 mod code;
 pub mod corefile;
+pub mod crash;
 mod denied;
 mod elf;
 mod error;

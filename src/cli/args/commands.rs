@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::super::values::{self, Target};
-use super::render::{RenderArgs, ViaChoice};
+use super::render::{RegistersChoice, RenderArgs, ViaChoice};
 use crate::ids::Tid;
 
 /// Arguments of a dump of processes.
@@ -148,6 +148,23 @@ pub(in crate::cli) struct CoreArgs {
     /// Arguments that do not depend on where the data comes from.
     #[command(flatten)]
     pub(in crate::cli) render: RenderArgs,
+}
+
+/// Arguments of the crash handler.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct HandleCoreArgs {
+    /// Where the registers come from
+    #[arg(long, value_enum, value_name = "WAY", default_value_t = RegistersChoice::Auto)]
+    pub(in crate::cli) via: RegistersChoice,
+    /// Longest time the process is kept, as in 500ms or 5s
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::duration)]
+    pub(in crate::cli) hold: Duration,
+    /// The store
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) store: Option<PathBuf>,
+    /// What the kernel says about the crash, as in P=%P
+    #[arg(value_name = "LETTER=VALUE", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(in crate::cli) facts: Vec<OsString>,
 }
 
 /// Arguments of `replay`.

@@ -9,8 +9,8 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(super) use commands::{
-    CompletionsArgs, CoreArgs, DumpArgs, FollowArgs, HelperArgs, ReplayArgs, RunArgs, SymbolizeArgs,
-    WatchArgs,
+    CompletionsArgs, CoreArgs, DumpArgs, FollowArgs, HandleCoreArgs, HelperArgs, ReplayArgs, RunArgs,
+    SymbolizeArgs, WatchArgs,
 };
 pub(super) use render::RenderArgs;
 pub use render::{ColorChoice, Format};
@@ -110,6 +110,9 @@ pub(super) enum Command {
     /// Dump the process that has started this one, for a thread in its signal handler
     #[command(hide = true)]
     RelayHelper(HelperArgs),
+    /// Store what is known about a process that crashes, for the kernel
+    #[command(hide = true)]
+    HandleCore(HandleCoreArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -126,7 +129,7 @@ impl Cli {
             Some(Command::Symbolize(arguments)) => arguments.quiet,
             // The relay makes the dump if this one does not.
             Some(Command::RelayHelper(_)) => true,
-            Some(Command::Completions(_)) => false,
+            Some(Command::HandleCore(_) | Command::Completions(_)) => false,
         }
     }
 }

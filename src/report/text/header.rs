@@ -108,6 +108,7 @@ fn capture(report: &Report) -> String {
     let how = match report.source {
         Source::Ptrace => "by ptrace",
         Source::Proc => "from /proc",
+        Source::Crash => "as it crashed",
         Source::Core => return format!("{} in a core file", words::time(&report.captured_at)),
     };
     let held = match report.pause_ns {
