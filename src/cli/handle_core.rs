@@ -5,8 +5,9 @@ use super::Exit;
 use super::args::HandleCoreArgs;
 use crate::collect::crash::Event;
 use crate::dump;
-use crate::error::{Failure, plain};
-use crate::handler::{self, Options};
+use crate::error::Failure;
+use crate::core_pattern::{self, Places};
+use crate::handler::{self, Chain, Options};
 
 /// The longest time for unwinding and naming, with the process gone.
 const WORK: Duration = Duration::from_secs(120);
@@ -19,11 +20,18 @@ pub(super) fn run(arguments: &HandleCoreArgs) -> Result<Exit, Failure> {
         hold: arguments.hold,
         work: WORK,
         store: arguments.store.clone(),
+        chain: arguments.chain.then(|| chain(&event)).flatten(),
         dump: dump::Options::with_debug_dirs([]),
     };
     let pid = event.pid;
     let delivery = handler::handle(event, &options).map_err(|error| {
-        Failure::new(format!("cannot store the crash of process {pid}: {}", plain(&error)))
+        Failure::new(format!("the crash of process {pid} is lost: {error}"))
     })?;
     Ok(if delivery.trouble.is_some() { Exit::Incomplete } else { Exit::Complete })
+}
+
+/// The handler that was there before, with what the kernel would have told it.
+fn chain(event: &Event) -> Option<Chain> {
+    let saved = core_pattern::saved(&Places::default())?;
+    Some(Chain { command: core_pattern::expand(&saved.pattern, &event.given)? })
 }

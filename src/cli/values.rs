@@ -98,6 +98,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "durations are from 1ms to 24 hours".to_owned())
 }
 
+/// A duration as [`duration`] reads it.
+pub(super) fn milliseconds(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis().max(1))
+}
+
 /// Digits and dots, and what follows.
 fn split_unit(text: &str) -> (&str, &str) {
     let end = text.find(|character: char| !character.is_ascii_digit() && character != '.');

@@ -1,43 +1,45 @@
 //! Storing what is known about a crash.
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
+
+use jiff::Timestamp;
 
 use super::Options;
 use super::supervise::Outcome;
 use crate::collect::crash::Event;
+use crate::crashes::{Document, Facts, Known, Limits, Store, StoreError, Stored};
 
-const USUAL: &str = "/var/lib/threaddump/crashes";
-
-/// A crash that was stored.
-#[derive(Clone, Debug)]
-pub struct Crash {
-    /// Where, without `.json` or `.txt`.
-    pub place: PathBuf,
-}
-
-/// What became of it.
+/// What became of a crash.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// Where it is.
-    pub crash: Crash,
+    /// Where it is in the store.
+    pub stored: Stored,
+    /// What it is listed by.
+    pub facts: Facts,
     /// Why it is less than it could be.
     pub trouble: Option<String>,
 }
 
-pub(super) fn deliver(event: &Event, outcome: &Outcome, options: &Options) -> io::Result<Delivery> {
-    let folder = options.store.clone().unwrap_or_else(|| PathBuf::from(USUAL));
-    let place = folder.join(format!("{}-{}", event.time, event.pid));
-    write(&place.with_extension("txt"), &outcome.output.text, event)?;
-    write(&place.with_extension("json"), &outcome.output.json, event)?;
-    Ok(Delivery { crash: Crash { place }, trouble: outcome.trouble.clone() })
+/// What the kernel has said.
+pub(super) fn known(event: &Event) -> Known {
+    let time = Timestamp::from_second(event.time).unwrap_or_else(|_| Timestamp::now());
+    let (pid, tid) = (event.pid.0, event.tid.0);
+    Known { pid, tid, uid: event.uid, gid: event.gid, signal: event.signal, time }
 }
 
-fn write(path: &Path, bytes: &[u8], event: &Event) -> io::Result<()> {
-    let temporary = path.with_extension("tmp");
-    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o400).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    chown(&temporary, Some(event.reader()), None)?;
-    std::fs::rename(&temporary, path)
+/// Stores it whole, or not at all.
+pub(super) fn deliver(event: &Event, outcome: Outcome, options: &Options) -> Result<Delivery, StoreError> {
+    let path = options.store.as_deref().unwrap_or_else(|| Store::system_path());
+    let facts = outcome.facts.ok_or(StoreError::Facts("there are none"))?.with(known(event));
+    let store = Store::create(path, Limits::default())?;
+    let mut new = store.begin(event.reader())?;
+    write(new.json(), &outcome.output.json, path)?;
+    write(new.text(), &outcome.output.text, path)?;
+    let stored = new.commit(&facts)?;
+    Ok(Delivery { stored, facts, trouble: outcome.trouble })
+}
+
+fn write(document: &mut Document, bytes: &[u8], path: &Path) -> Result<(), StoreError> {
+    let what = || format!("write a crash into {}", path.display());
+    document.write_all(bytes).map_err(|source| StoreError::Io { what: what(), source })
 }

@@ -3,15 +3,15 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-/// Bytes of one part that are taken: text of 100,000 threads.
-const MAX_PART: u64 = 512 << 20;
+/// Bytes of one part that are taken, as in the store.
+const MAX_PART: u64 = 256 << 20;
 /// Read at once.
 const CHUNK: usize = 256 << 10;
 
 const RELEASED: u8 = b'R';
 const JSON: u8 = b'J';
 const TEXT: u8 = b'T';
-const KEY: u8 = b'K';
+const FACTS: u8 = b'F';
 const END: u8 = b'E';
 const HEADER: usize = 9;
 
@@ -37,7 +37,7 @@ impl Frames {
     pub(super) fn result(&mut self, output: &Output) -> io::Result<()> {
         self.send(JSON, &output.json)?;
         self.send(TEXT, &output.text)?;
-        self.send(KEY, &output.key)?;
+        self.send(FACTS, &output.facts)?;
         self.send(END, &[])
     }
 }
@@ -47,8 +47,8 @@ impl Frames {
 pub(super) struct Output {
     pub(super) json: Vec<u8>,
     pub(super) text: Vec<u8>,
-    /// Names of the functions of the thread that crashed, the innermost first, by lines.
-    pub(super) key: Vec<u8>,
+    /// [`crate::crashes::Facts`] as they are handed on.
+    pub(super) facts: Vec<u8>,
 }
 
 /// The reading side.
@@ -93,7 +93,7 @@ impl Incoming {
                 RELEASED => self.released = true,
                 JSON => self.output.json = bytes.to_vec(),
                 TEXT => self.output.text = bytes.to_vec(),
-                KEY => self.output.key = bytes.to_vec(),
+                FACTS => self.output.facts = bytes.to_vec(),
                 END => self.ended = true,
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn output() -> Output {
-        Output { json: b"{}".to_vec(), text: vec![7; 1000], key: b"main".to_vec() }
+        Output { json: b"{}".to_vec(), text: vec![7; 1000], facts: b"{}".to_vec() }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! has the names and registers of all threads.
 
 mod broker;
+mod chain;
 mod client;
 mod deliver;
 mod folders;
@@ -16,17 +17,21 @@ mod spare;
 mod supervise;
 mod worker;
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-pub use deliver::{Crash, Delivery};
+pub use chain::Chain;
+pub use deliver::Delivery;
 pub use worker::confine;
 
 use crate::collect::crash::{Caught, Event, ExitStops, Held, Limits, Origin, read_notes, stop_at_exit};
+use crate::crashes::StoreError;
 use crate::dump;
+use crate::error::plain;
 use crate::snapshot::Problem;
 use crate::sys::descriptors;
 
@@ -46,12 +51,14 @@ pub enum Via {
 }
 
 /// How to handle a crash.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Options {
     /// Where registers are to come from.
     pub via: Via,
     /// The longest time in which the process is kept.
     pub hold: Duration,
+    /// Who else is to get the core.
+    pub chain: Option<Chain>,
     /// The longest time for everything after that.
     pub work: Duration,
     /// Where to store it; the usual place if there is none.
@@ -60,11 +67,43 @@ pub struct Options {
     pub dump: dump::Options,
 }
 
+/// Why a crash is not in the store.
+#[derive(Debug)]
+pub enum Lost {
+    /// The handler could not begin.
+    Start(io::Error),
+    /// It could not be stored.
+    Store(StoreError),
+}
+
+impl From<io::Error> for Lost {
+    fn from(error: io::Error) -> Lost {
+        Lost::Start(error)
+    }
+}
+
+impl From<StoreError> for Lost {
+    fn from(error: StoreError) -> Lost {
+        Lost::Store(error)
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lost::Start(error) => write!(f, "cannot open /dev/null: {}", plain(error)),
+            Lost::Store(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for Lost {}
+
 /// Handles one crash. Standard input is the core, and nothing else may use it.
 ///
 /// # Errors
 /// If nothing could be stored.
-pub fn handle(event: Event, options: &Options) -> Result<Delivery, io::Error> {
+pub fn handle(event: Event, options: &Options) -> Result<Delivery, Lost> {
     let began = Instant::now();
     descriptors::fill_standard()?;
     descriptors::allow_files(FILES);
@@ -72,10 +111,12 @@ pub fn handle(event: Event, options: &Options) -> Result<Delivery, io::Error> {
     let pidfd = event.pidfd.and_then(descriptors::take_inherited);
     let limits = Limits { deadline: began + options.hold, stack_bytes: None };
     let mut held = Held::open(event, pidfd.as_ref().map(AsFd::as_fd), &limits);
-    drop(pidfd);
-    let (hold, origin) = Hold::take(input, &mut held, options.via, limits.deadline);
+    // Only notes leave the core as it is for others.
+    let via = if options.chain.is_some() { Via::Notes } else { options.via };
+    let (mut hold, origin) = Hold::take(input, &mut held, via, limits.deadline);
+    hold.pidfd = pidfd;
     let result = supervise::run(&mut held, origin, hold, &limits, began, options);
-    deliver::deliver(&held.event, &result, options)
+    Ok(deliver::deliver(&held.event, result, options)?)
 }
 
 /// What keeps the process.
@@ -83,6 +124,9 @@ pub fn handle(event: Event, options: &Options) -> Result<Delivery, io::Error> {
 struct Hold {
     input: Option<File>,
     stops: Option<ExitStops>,
+    pidfd: Option<OwnedFd>,
+    /// Why the core was not passed on.
+    trouble: Option<String>,
 }
 
 impl Hold {
@@ -111,20 +155,24 @@ impl Hold {
                 }
             }
         }
-        (Hold { input: Some(input), stops: None }, Origin::Notes(notes))
+        (Hold { input: Some(input), ..Hold::default() }, Origin::Notes(notes))
     }
 
     fn stop(input: File, held: &mut Held, deadline: Instant) -> Result<(Hold, Origin), (File, String)> {
         let (mut stops, caught): (ExitStops, Vec<Caught>) = stop_at_exit(&held.tids(), input, deadline)?;
         let problems = std::mem::take(&mut stops.problems);
         held.problems.extend(problems.into_iter().map(|what| Problem::new("registers", what)));
-        Ok((Hold { input: None, stops: Some(stops) }, Origin::ExitStops(caught)))
+        Ok((Hold { stops: Some(stops), ..Hold::default() }, Origin::ExitStops(caught)))
     }
 
-    /// Lets the process go.
-    fn let_go(&mut self) {
-        self.input = None;
-        self.stops = None;
+    /// Lets the process go, or leaves it to the handler that comes after us. `origin` is what was read.
+    fn let_go(&mut self, origin: &Origin, chain: Option<&Chain>) {
+        if let (Some(chain), Some(input), Origin::Notes(notes)) = (chain, &self.input, origin)
+            && let Err(error) = chain::start(chain, notes, input, self.pidfd.as_ref())
+        {
+            self.trouble = Some(format!("the core cannot be passed on: {}", plain(&error)));
+        }
+        *self = Hold { trouble: self.trouble.take(), ..Hold::default() };
     }
 
     fn is_held(&self) -> bool {

@@ -15,6 +15,7 @@ use super::folders::Folders;
 use super::frames::{Incoming, Output};
 use super::{Hold, Options, connection, spare, worker};
 use crate::collect::crash::{Held, Limits, Origin};
+use crate::crashes::Facts;
 use crate::ids::Pid;
 use crate::sys::{descriptors, fork, privileges};
 
@@ -22,6 +23,7 @@ use crate::sys::{descriptors, fork, privileges};
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) output: Output,
+    pub(super) facts: Option<Facts>,
     /// Why it is less than it could be.
     pub(super) trouble: Option<String>,
 }
@@ -38,19 +40,21 @@ pub(super) fn run(
     let folders = Folders::of(&held.files, &options.dump.images.debug_dirs);
     let (origin, result) = match start(held, origin, &folders, (limits, began), options) {
         Ok((origin, mut team)) => {
-            let result = team.attend(&mut hold, limits.deadline, options);
+            let result = team.attend(&mut hold, &origin, limits.deadline, options);
             (origin, result)
         }
         Err((origin, error)) => (origin, Err(format!("the processes for that cannot be started: {error}"))),
     };
-    hold.let_go();
-    match result {
-        Ok(output) => Outcome { output, trouble: None },
-        Err(why) => {
-            let output = spare::output(held, origin, limits, &why, &options.dump);
-            Outcome { output, trouble: Some(why) }
-        }
-    }
+    hold.let_go(&origin, options.chain.as_ref());
+    let checked = result.and_then(|output| match Facts::decode(&output.facts) {
+        Ok(facts) => Ok(Outcome { output, facts: Some(facts), trouble: None }),
+        Err(error) => Err(error.to_string()),
+    });
+    checked.unwrap_or_else(|why| {
+        let output = spare::output(held, origin, limits, &why, &options.dump);
+        let facts = Facts::decode(&output.facts).ok();
+        Outcome { output, facts, trouble: Some(why) }
+    })
 }
 
 /// The processes that work for us.
@@ -110,7 +114,14 @@ fn start(
 
 impl Team {
     /// Waits for the result. Lets the process go when the worker says so, or at the deadline.
-    fn attend(&mut self, hold: &mut Hold, deadline: Instant, options: &Options) -> Result<Output, String> {
+    fn attend(
+        &mut self,
+        hold: &mut Hold,
+        origin: &Origin,
+        deadline: Instant,
+        options: &Options,
+    ) -> Result<Output, String> {
+        let chain = options.chain.as_ref();
         let mut incoming = Incoming::default();
         let end = deadline + options.work;
         loop {
@@ -118,7 +129,7 @@ impl Team {
             match self.wait(until) {
                 Ok(true) => {}
                 Ok(false) if hold.is_held() => {
-                    hold.let_go();
+                    hold.let_go(origin, chain);
                     continue;
                 }
                 Ok(false) => return Err(format!("it took longer than {:?}", options.work)),
@@ -126,7 +137,7 @@ impl Team {
             }
             let goes_on = incoming.read(&mut self.pipe);
             if incoming.released {
-                hold.let_go();
+                hold.let_go(origin, chain);
             }
             match goes_on {
                 Ok(true) => {}

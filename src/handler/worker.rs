@@ -9,6 +9,7 @@ use super::client::Client;
 use super::folders::Folders;
 use super::frames::{Frames, Output};
 use crate::collect::crash::{Dumpable, Event, Held, Limits, Origin};
+use crate::crashes::Facts;
 use crate::dump;
 use crate::report::style::Style;
 use crate::report::{Report, json, text};
@@ -66,18 +67,12 @@ pub(super) fn run(
     frames.result(&output).map_err(|_| Failed::Pipe)
 }
 
-/// JSON, text, and the functions of the thread that crashed.
+/// JSON, text, and what it is listed by.
 pub(super) fn output(report: &Report) -> Output {
     let (mut as_json, mut as_text) = (Vec::new(), Vec::new());
     // Memory takes everything.
     let _ = json::write(report, &mut as_json);
     let _ = text::write(report, &Style::PLAIN, &mut as_text);
-    let frames = report.threads.first().map(|thread| thread.frames.as_slice()).unwrap_or_default();
-    let names = frames.iter().filter_map(|frame| frame.function.as_deref());
-    let key = names.fold(Vec::new(), |mut key, name| {
-        key.extend(name.replace('\n', " ").as_bytes());
-        key.push(b'\n');
-        key
-    });
-    Output { json: as_json, text: as_text, key }
+    let facts = Facts::of(report).map(|facts| facts.encode()).unwrap_or_default();
+    Output { json: as_json, text: as_text, facts }
 }

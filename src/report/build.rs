@@ -115,15 +115,20 @@ fn process(facts: &ProcessFacts) -> Process {
 }
 
 fn signal(facts: &SignalFacts) -> Signal {
-    let known = nix::sys::signal::Signal::try_from(facts.number);
     Signal {
         number: facts.number,
-        name: known.map_or_else(|_| format!("SIG{}", facts.number), |known| known.as_str().to_owned()),
+        name: signal_name(facts.number),
         code: facts.code,
         code_name: facts.code.and_then(|code| codes::name(facts.number, code)),
         address: facts.address.map(Hex),
         tid: facts.tid,
     }
+}
+
+/// `SIGSEGV`, …, or its number for one that has no name.
+pub fn signal_name(number: i32) -> String {
+    let known = nix::sys::signal::Signal::try_from(number);
+    known.map_or_else(|_| format!("SIG{number}"), |known| known.as_str().to_owned())
 }
 
 fn module(image: &Image<'_>) -> ReportModule {

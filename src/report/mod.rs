@@ -13,6 +13,6 @@ pub mod style;
 mod tests;
 pub mod text;
 
-pub use build::{ReportOptions, build, outline};
+pub use build::{ReportOptions, build, outline, signal_name};
 pub use model::*;
 pub use style::Style;

@@ -9,7 +9,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(super) use commands::{
-    CompletionsArgs, CoreArgs, DumpArgs, FollowArgs, HandleCoreArgs, HelperArgs, ReplayArgs, RunArgs,
+    CompletionsArgs, CoreArgs, CorePatternAction, CorePatternArgs, DumpArgs, FollowArgs, HandleCoreArgs, HelperArgs, InstallArgs, ReplayArgs, RunArgs,
     SymbolizeArgs, WatchArgs,
 };
 pub(super) use render::RenderArgs;
@@ -19,6 +19,7 @@ const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
        threaddump run [OPTIONS] -- <CMD> [ARGS]...
        threaddump watch [OPTIONS] <PID|NAME>
        threaddump core [OPTIONS] <COREFILE>
+       threaddump core-pattern status|install|uninstall
        threaddump replay [OPTIONS] <SNAPSHOT>
        threaddump symbolize [OPTIONS] [FILE]
        threaddump completions <SHELL>";
@@ -91,6 +92,10 @@ pub(super) enum Command {
     /// decompressed. What is missing in a truncated or damaged file is said, the rest is shown.
     #[command(after_help = CORE_HELP)]
     Core(CoreArgs),
+    /// Let the kernel call threaddump when a program crashes
+    ///
+    /// The report of each crash then goes to a store (see crashes); no core file is written.
+    CorePattern(CorePatternArgs),
     /// Print a dump from a file that --save-snapshot wrote
     ///
     /// The output is the same as it was when the snapshot was saved, as long as the ELF and debug
@@ -129,7 +134,7 @@ impl Cli {
             Some(Command::Symbolize(arguments)) => arguments.quiet,
             // The relay makes the dump if this one does not.
             Some(Command::RelayHelper(_)) => true,
-            Some(Command::HandleCore(_) | Command::Completions(_)) => false,
+            Some(Command::HandleCore(_) | Command::CorePattern(_) | Command::Completions(_)) => false,
         }
     }
 }
