@@ -12,7 +12,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn wrong_usage_exits_with_64_and_says_why() {
-    let wrong: [&[&str]; 19] = [
+    let wrong: [&[&str]; 26] = [
         &[],
         &[""],
         &["--no-such-option", "1"],
@@ -32,6 +32,13 @@ fn wrong_usage_exits_with_64_and_says_why() {
         &["core", "--unpack-limit", "much", "x"],
         &["core", "--save-snapshot", "/tmp/x", "--output", "/tmp/x", "core"],
         &["completions", "no-such-shell"],
+        &["crashes"],
+        &["crashes", "no-such-command"],
+        &["crashes", "list", "--since", "yesterday"],
+        &["crashes", "list", "--signal", "SIGFOO"],
+        &["crashes", "show"],
+        &["crashes", "remove"],
+        &["crashes", "clean", "--all", "--older-than", "7d"],
     ];
     for arguments in wrong {
         let output = threaddump(arguments);

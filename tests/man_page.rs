@@ -66,6 +66,51 @@ fn core_options() -> String {
     )
 }
 
+/// The page of `crashes`: what is written by hand, and the options of each of its commands.
+fn generated_crashes() -> String {
+    let mut command = threaddump::cli::command();
+    command.build();
+    let crashes = command.find_subcommand("crashes").expect("there is such a command");
+    let mut page =
+        b".\\\" Made from the definition of the command line and from man/sections/. Do not edit.\n".to_vec();
+    let title = Man::new(crashes.clone()).title("THREADDUMP-CRASHES").manual("User Commands");
+    title.render_title(&mut page).expect("a Vec takes everything");
+    page.extend(read(&man("sections/crashes.roff")).bytes());
+    for name in ["list", "show", "remove", "clean"] {
+        let command = crashes.find_subcommand(name).expect("there is such a command").clone();
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        let long = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+        let more = long.strip_prefix(&about).unwrap_or_default().trim();
+        page.extend(format!(".SH \"CRASHES {}\"\n{about}.\n", name.to_uppercase()).bytes());
+        if !more.is_empty() {
+            page.extend(format!(".PP\n{}\n", more.replace('\n', " ")).bytes());
+        }
+        let command = command.mut_args(|argument| {
+            let hidden = argument.get_id() == "help";
+            argument.hide(hidden)
+        });
+        let mut section = Vec::new();
+        Man::new(command).render_options_section(&mut section).expect("a Vec takes everything");
+        let section = String::from_utf8(section).expect("it is text");
+        page.extend(section.replace(".SH OPTIONS\n", "").bytes());
+    }
+    page.extend(read(&man("sections/crashes-after.roff")).bytes());
+    String::from_utf8(page).expect("it is text")
+}
+
+#[test]
+fn the_committed_page_about_crashes_is_the_generated_one() {
+    let path = man("threaddump-crashes.1");
+    let page = generated_crashes();
+    if std::env::var_os("THREADDUMP_BLESS").is_some() {
+        fs::write(&path, &page).expect("sources can be written");
+    }
+    assert!(
+        read(&path) == page,
+        "man/threaddump-crashes.1 is not up to date; THREADDUMP_BLESS=1 rewrites it"
+    );
+}
+
 #[test]
 fn the_committed_man_page_is_the_generated_one() {
     let path = man("threaddump.1");

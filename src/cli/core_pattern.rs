@@ -6,8 +6,9 @@ use super::args::{CorePatternAction, InstallArgs};
 use super::output::print;
 use super::{Exit, values};
 use crate::core_pattern::{self, Owner, PatternError, Places, Plan, Status};
+use crate::crashes::Store;
 use crate::error::{Failure, plain};
-use crate::handler::Via;
+use crate::handler::{self, Via};
 use crate::report::escape::{Escaping, escaped};
 
 pub(super) fn run(action: &CorePatternAction) -> Result<Exit, Failure> {
@@ -25,7 +26,8 @@ pub(super) fn run(action: &CorePatternAction) -> Result<Exit, Failure> {
 
 fn install(arguments: &InstallArgs, places: &Places) -> Result<Exit, Failure> {
     let program = std::env::current_exe();
-    let program = program.map_err(|error| Failure::new(format!("cannot find this program: {}", plain(&error))))?;
+    let program =
+        program.map_err(|error| Failure::new(format!("cannot find this program: {}", plain(&error))))?;
     let mut options = Vec::new();
     match arguments.via.into() {
         Via::Auto => {}
@@ -34,7 +36,8 @@ fn install(arguments: &InstallArgs, places: &Places) -> Result<Exit, Failure> {
     }
     options.extend(arguments.hold.map(|hold| format!("--hold={}", values::milliseconds(hold))));
     if let Some(store) = &arguments.store {
-        let store: PathBuf = std::path::absolute(store).map_err(|error| Failure::file("use", store, &error))?;
+        let store: PathBuf =
+            std::path::absolute(store).map_err(|error| Failure::file("use", store, &error))?;
         let text = store.to_str().ok_or_else(|| Failure::usage("the path of the store is no UTF-8"))?;
         options.push(format!("--store={text}"));
     }
@@ -45,7 +48,10 @@ fn install(arguments: &InstallArgs, places: &Places) -> Result<Exit, Failure> {
     if arguments.chain {
         let _ = writeln!(text, "each core is passed on to {before}");
     } else {
-        let _ = writeln!(text, "before, they belonged to {before}; threaddump core-pattern uninstall puts that back");
+        let _ = writeln!(
+            text,
+            "before, they belonged to {before}; threaddump core-pattern uninstall puts that back"
+        );
     }
     say(&text)?;
     Ok(Exit::Complete)
@@ -78,6 +84,18 @@ fn describe(status: &Status) -> String {
     if status.suid_dumpable == Some(2) {
         line("note", "reports of set-user-ID programs are for root only (fs.suid_dumpable is 2)".to_owned());
     }
+    if let Some(skipped) = core_pattern::skipped().filter(|&skipped| skipped > 0) {
+        let what =
+            format!("{skipped} crashes, since too many were handled at the time (in the log of the kernel)");
+        line("skipped", what);
+    }
+    let lost = handler::lost(&store(status));
+    if lost > 0 {
+        line(
+            "lost",
+            format!("{lost} crashes, listed in {}", store(status).join(handler::LIST_OF_LOST).display()),
+        );
+    }
     for fault in &status.faults {
         line("wrong", fault.clone());
     }
@@ -86,6 +104,12 @@ fn describe(status: &Status) -> String {
         let _ = writeln!(text, "  {never}");
     }
     text
+}
+
+/// The store that the pattern names.
+fn store(status: &Status) -> PathBuf {
+    let named = status.pattern.split_ascii_whitespace().find_map(|word| word.strip_prefix("--store="));
+    named.map_or_else(|| Store::system_path().to_owned(), PathBuf::from)
 }
 
 fn say(text: &str) -> Result<(), Failure> {

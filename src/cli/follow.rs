@@ -15,6 +15,7 @@ use super::pattern::{Pattern, Place};
 use super::render::{Form, choose, style, warn};
 use crate::collect::follow::{Options, Ticket};
 use crate::collect::{self, Via};
+use crate::crashes::{Limits, Store};
 use crate::dump;
 use crate::error::{Failure, plain};
 use crate::proc::parse_status;
@@ -35,17 +36,20 @@ pub(super) struct Dumper<'a> {
     arguments: &'a FollowArgs,
     stream: Stream,
     pattern: Option<Pattern>,
+    /// Where crashes are kept, if they are.
+    store: Option<Store>,
     /// How each dump ended that was written.
     exits: Mutex<Vec<Exit>>,
 }
 
 impl<'a> Dumper<'a> {
     /// # Errors
-    /// If the pattern is wrong.
+    /// If the pattern is wrong, or the store cannot be used.
     pub(super) fn new(arguments: &'a FollowArgs, stream: Stream) -> Result<Dumper<'a>, Failure> {
         let path = arguments.render.output.as_deref().filter(|path| path.as_os_str() != "-");
         let pattern = path.map(Pattern::new).transpose()?;
-        Ok(Dumper { arguments, stream, pattern, exits: Mutex::default() })
+        let store = arguments.store.as_ref().map(|path| open_store(path.as_deref())).transpose()?;
+        Ok(Dumper { arguments, stream, pattern, store, exits: Mutex::default() })
     }
 
     /// Makes one dump.
@@ -84,6 +88,11 @@ impl<'a> Dumper<'a> {
             Ok::<(), Failure>(())
         })?;
         self.write(&report, ticket)?;
+        if let Some(store) = self.store.as_ref().filter(|_| report.signal.is_some()) {
+            let stored = store.add(&report).map_err(|error| Failure::from(&error))?;
+            render
+                .say(|| format!("process {}: crash {}, seen {} times", ticket.pid, stored.id, stored.count));
+        }
         if ticket.left_out > 0 {
             let what = format!("{} dumps before this one were left out", ticket.left_out);
             self.tell(&Failure::new(what).advise("those before them were still being written"));
@@ -161,6 +170,14 @@ fn write_to_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let mut file = NewFile::create_no_follow(path)?;
     file.write_all(bytes).map_err(|error| Failure::file("write", path, &error))?;
     file.keep()
+}
+
+fn open_store(path: Option<&Path>) -> Result<Store, Failure> {
+    let path = path.map(Path::to_owned).or_else(Store::default_path).ok_or_else(|| {
+        let failure = Failure::usage("cannot tell where crashes are to be kept: there is no home directory");
+        failure.advise("set HOME or XDG_STATE_HOME, or give --store=DIR")
+    })?;
+    Store::create(&path, Limits::default()).map_err(|error| Failure::from(&error))
 }
 
 impl FollowArgs {

@@ -4,9 +4,9 @@ use std::time::Duration;
 use super::Exit;
 use super::args::HandleCoreArgs;
 use crate::collect::crash::Event;
+use crate::core_pattern::{self, Places};
 use crate::dump;
 use crate::error::Failure;
-use crate::core_pattern::{self, Places};
 use crate::handler::{self, Chain, Options};
 
 /// The longest time for unwinding and naming, with the process gone.
@@ -24,9 +24,8 @@ pub(super) fn run(arguments: &HandleCoreArgs) -> Result<Exit, Failure> {
         dump: dump::Options::with_debug_dirs([]),
     };
     let pid = event.pid;
-    let delivery = handler::handle(event, &options).map_err(|error| {
-        Failure::new(format!("the crash of process {pid} is lost: {error}"))
-    })?;
+    let delivery = handler::handle(event, &options)
+        .map_err(|error| Failure::new(format!("the crash of process {pid} is lost: {error}")))?;
     Ok(if delivery.trouble.is_some() { Exit::Incomplete } else { Exit::Complete })
 }
 

@@ -2,6 +2,7 @@
 mod args;
 mod core;
 mod core_pattern;
+mod crashes;
 mod dump;
 mod exit;
 mod fetch;
@@ -60,6 +61,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Core(arguments)) => core::run(arguments),
         Some(Command::Replay(arguments)) => replay::run(arguments),
         Some(Command::Symbolize(arguments)) => symbolize::run(arguments),
+        Some(Command::Crashes(arguments)) => crashes::run(arguments),
         Some(Command::RelayHelper(arguments)) => helper::run(arguments),
         Some(Command::CorePattern(arguments)) => core_pattern::run(&arguments.action),
         Some(Command::HandleCore(arguments)) => handle_core::run(arguments),

@@ -4,11 +4,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
+use nix::sys::signal::Signal;
 
 use crate::ids::{Pid, Tid};
 
 /// A day. Longer timeouts are mistakes, and far from where times overflow.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+/// A hundred years, in seconds.
+const MAX_AGE: u64 = 100 * 365 * 24 * 60 * 60;
 /// More than a screen is not around a line any more.
 const MAX_SOURCE_LINES: usize = 100;
 /// 64 GiB: no stack is larger.
@@ -103,6 +109,49 @@ pub(super) fn milliseconds(duration: Duration) -> String {
     format!("{}ms", duration.as_millis().max(1))
 }
 
+/// A number with `m`, `h`, `d` or `w`: how long ago something was.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = split_unit(text);
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        "w" => 7 * 24 * 60 * 60,
+        _ => return Err("an age is a number with its unit, as in 30m, 12h, 7d or 2w".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "an age is a whole number, as in 12h or 7d".to_owned())?;
+    let age = number.checked_mul(seconds).filter(|&seconds| seconds <= MAX_AGE);
+    age.map(Duration::from_secs).ok_or_else(|| "ages are up to 100 years".to_owned())
+}
+
+/// A moment: an age, or a date with or without a time, in UTC.
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(age) = age(text) {
+        let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+        return Timestamp::now().checked_sub(age).map_err(|_| "that is too long ago".to_owned());
+    }
+    if let Ok(moment) = text.parse() {
+        return Ok(moment);
+    }
+    let date = text.trim_end_matches(" UTC").parse::<DateTime>().ok();
+    let moment = date.and_then(|date| Offset::UTC.to_timestamp(date).ok());
+    moment.ok_or_else(|| {
+        "a moment is an age as 2h or 7d, or a date as 2026-11-25 or 2026-11-25T19:30 (UTC)".to_owned()
+    })
+}
+
+/// A signal by its number, or its name with or without SIG.
+pub(super) fn signal(text: &str) -> Result<i32, String> {
+    if let Some(number) = text.parse().ok().filter(|number| (1..=64).contains(number)) {
+        return Ok(number);
+    }
+    let name = text.to_ascii_uppercase();
+    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
+    let signal: Result<Signal, _> = name.parse();
+    signal.map(|signal| signal as i32).map_err(|_| "a signal is a name as SEGV, or a number".to_owned())
+}
+
 /// Digits and dots, and what follows.
 fn split_unit(text: &str) -> (&str, &str) {
     let end = text.find(|character: char| !character.is_ascii_digit() && character != '.');
@@ -147,10 +196,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_moment_is_an_age_or_a_date() {
+        let ago = Timestamp::now().duration_since(moment("2h").expect("it is one"));
+        assert!((7200..7205).contains(&ago.as_secs()), "{ago}");
+        for (text, expected) in [
+            ("2026-11-25", "2026-11-25T00:00:00Z"),
+            ("2026-11-25 19:30", "2026-11-25T19:30:00Z"),
+            ("2026-11-25T19:30:00.5Z", "2026-11-25T19:30:00.5Z"),
+            ("2026-11-25T19:30:00+01:00", "2026-11-25T18:30:00Z"),
+        ] {
+            assert_eq!(moment(text).map(|moment| moment.to_string()).as_deref(), Ok(expected), "{text}");
+        }
+        for wrong in
+            ["", "yesterday", "25.11.2026", "2026-13-01", "1000000w", "99999999999999999999d", "-1d", "1.5h"]
+        {
+            assert!(moment(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_signal_has_a_name_or_a_number() {
+        for text in ["SIGSEGV", "SEGV", "segv", "11"] {
+            assert_eq!(signal(text), Ok(11), "{text}");
+        }
+        for wrong in ["", "0", "65", "SIG", "SEGFAULT"] {
+            assert!(signal(wrong).is_err(), "{wrong}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_a_parser_panic(text in "\\PC*") {
             let _ = (target(&text), thread(&text), size(&text), duration(&text));
+            let _ = (age(&text), moment(&text), signal(&text));
         }
     }
 }

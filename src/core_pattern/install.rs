@@ -44,10 +44,13 @@ pub fn install(plan: &Plan, places: &Places) -> Result<Installed, PatternError> 
     let (pattern, pipe_limit) = match (Owner::of(&now), saved(places)) {
         (Owner::Threaddump, Some(saved)) => (saved.pattern, saved.pipe_limit),
         (Owner::Threaddump, None) => ("core".to_owned(), 0),
+        // Somebody has set another pattern since, and left our limit.
+        (_, Some(saved)) if number(LIMIT) == Some(PIPE_LIMIT) => (now.clone(), saved.pipe_limit),
         _ => (now.clone(), number(LIMIT).unwrap_or(0)),
     };
     if plan.chain && !matches!(Owner::of(&pattern), Owner::Program(_)) {
-        let why = format!("there is no handler to pass the core on to: crashes belong to {}", Owner::of(&pattern));
+        let why =
+            format!("there is no handler to pass the core on to: crashes belong to {}", Owner::of(&pattern));
         return Err(PatternError::refused(why, "install it without --chain"));
     }
     let mut options = plan.options.clone();
@@ -101,7 +104,8 @@ pub fn uninstall(places: &Places) -> Result<Removed, PatternError> {
         return Err(PatternError::refused(why, "see: threaddump core-pattern status"));
     }
     if is_ours {
-        let (pattern, limit) = known.map_or(("core".to_owned(), 0), |known| (known.pattern, known.pipe_limit));
+        let (pattern, limit) =
+            known.map_or(("core".to_owned(), 0), |known| (known.pattern, known.pipe_limit));
         write_setting(PATTERN, &pattern)?;
         write_setting(LIMIT, &limit.to_string())?;
     }

@@ -15,7 +15,7 @@ pub use owner::Owner;
 pub use pattern::{MAX_PATTERN, build};
 pub use program::check;
 pub use state::{Saved, saved};
-pub use status::{Status, status};
+pub use status::{Status, skipped, status};
 
 use std::io;
 use std::path::{Path, PathBuf};

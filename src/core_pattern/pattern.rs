@@ -19,14 +19,19 @@ const KNOWN: &[u8] = b"PpIistugdFefEchC";
 pub fn build(program: &Path, options: &[String], previous: Option<&str>) -> Result<String, PatternError> {
     let program = program.to_str().filter(|path| is_plain(path)).ok_or_else(|| {
         PatternError::refused(
-            format!("the path {} cannot stand in core_pattern: it has blanks, % or other special characters", program.display()),
+            format!(
+                "the path {} cannot stand in core_pattern: it has blanks, % or other special characters",
+                program.display()
+            ),
             "install the program at another path, such as /usr/local/bin/threaddump",
         )
     })?;
     let mut pattern = format!("|{program} handle-core");
     for option in options {
         if !is_plain(option) {
-            let why = format!("'{option}' cannot stand in core_pattern: it has blanks, % or other special characters");
+            let why = format!(
+                "'{option}' cannot stand in core_pattern: it has blanks, % or other special characters"
+            );
             return Err(PatternError::refused(why, "give a plain path"));
         }
         pattern = format!("{pattern} {option}");
@@ -36,8 +41,14 @@ pub fn build(program: &Path, options: &[String], previous: Option<&str>) -> Resu
         pattern = format!("{pattern} {letter}=%{letter}");
     }
     if pattern.len() > MAX_PATTERN {
-        let why = format!("the pattern would have {} bytes, and the kernel takes {MAX_PATTERN}: {pattern}", pattern.len());
-        return Err(PatternError::refused(why, "install the program at a shorter path, such as /usr/bin/threaddump"));
+        let why = format!(
+            "the pattern would have {} bytes, and the kernel takes {MAX_PATTERN}: {pattern}",
+            pattern.len()
+        );
+        return Err(PatternError::refused(
+            why,
+            "install the program at a shorter path, such as /usr/bin/threaddump",
+        ));
     }
     Ok(pattern)
 }

@@ -19,7 +19,10 @@ pub fn check(program: &Path) -> Result<(), PatternError> {
             return Err(PatternError::refused(why, advice));
         }
         if facts.uid() != 0 || facts.mode() & 0o022 != 0 {
-            let why = format!("the kernel would run {} as root, but others than root can change {shown}", program.display());
+            let why = format!(
+                "the kernel would run {} as root, but others than root can change {shown}",
+                program.display()
+            );
             return Err(PatternError::refused(why, advice));
         }
     }

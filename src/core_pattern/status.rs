@@ -1,13 +1,15 @@
 //! What is in force, and what can never arrive.
 use std::path::{Path, PathBuf};
 
-use super::{LIMIT, Owner, PIPE_LIMIT, Places, PatternError, SUID_DUMPABLE, Saved};
+use super::{LIMIT, Owner, PIPE_LIMIT, PatternError, Places, SUID_DUMPABLE, Saved};
 use super::{check, current, number, saved};
 
 /// Folders of settings; a file in an earlier one hides one of the same name in a later one, and files count in
 /// the order of their names (sysctl.d(5)).
 const FOLDERS: [&str; 5] =
     ["/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d"];
+/// Records of the kernel's log that are looked at.
+const MAX_RECORDS: usize = 1 << 20;
 /// Longest file of settings that is read.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -40,7 +42,11 @@ pub fn status(places: &Places) -> Result<Status, PatternError> {
     let (pipe_limit, before) = (number(LIMIT), saved(places));
     let mut faults = Vec::new();
     if owner == Owner::Threaddump {
-        faults.extend(program(&pattern).and_then(|program| check(Path::new(program)).err()).map(|error| error.to_string()));
+        faults.extend(
+            program(&pattern)
+                .and_then(|program| check(Path::new(program)).err())
+                .map(|error| error.to_string()),
+        );
         if pipe_limit == Some(0) {
             faults.push(format!(
                 "kernel.core_pipe_limit is 0: the kernel does not wait for the handler of a small core, and there is \
@@ -68,18 +74,49 @@ impl Status {
             _ => None,
         };
         let mut never: Vec<String> = privileged.into_iter().collect();
-        never.push("processes that have made themselves non-dumpable (PR_SET_DUMPABLE of prctl(2))".to_owned());
+        never.push(
+            "processes that have made themselves non-dumpable (PR_SET_DUMPABLE of prctl(2))".to_owned(),
+        );
         if matches!(self.owner, Owner::Threaddump | Owner::Program(_)) {
-            never.push("processes whose RLIMIT_CORE is exactly 1, which is how handlers keep their own crashes away".to_owned());
+            never.push(
+                "processes whose RLIMIT_CORE is exactly 1, which is how handlers keep their own crashes away"
+                    .to_owned(),
+            );
         } else {
             never.push("processes whose RLIMIT_CORE is 0 (ulimit -c)".to_owned());
         }
         if let Some(limit) = self.pipe_limit.filter(|&limit| limit > 0) {
-            never.push(format!("crashes while {limit} others are being copied: the kernel skips them and says so in its log"));
+            never.push(format!(
+                "crashes while {limit} others are being copied: the kernel skips them and says so in its log"
+            ));
         }
-        never.push("processes that are killed by SIGKILL, as the kernel does when memory is short".to_owned());
+        never
+            .push("processes that are killed by SIGKILL, as the kernel does when memory is short".to_owned());
         never
     }
+}
+
+/// Crashes that the kernel has skipped because too many were handled at the time, as far as its log goes back.
+/// `None` if the log cannot be read.
+pub fn skipped() -> Option<usize> {
+    use std::io::Read;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut log =
+        std::fs::File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open("/dev/kmsg").ok()?;
+    let (mut record, mut count) = ([0; 8192], 0);
+    for _ in 0..MAX_RECORDS {
+        match log.read(&mut record) {
+            Ok(0) => break,
+            Ok(length) => {
+                let text = String::from_utf8_lossy(&record[..length]);
+                count += usize::from(text.contains("over core_pipe_limit"));
+            }
+            // Records were overwritten meanwhile; the next call gives the oldest that is left.
+            Err(error) if error.raw_os_error() == Some(nix::libc::EPIPE) => {}
+            Err(_) => break,
+        }
+    }
+    Some(count)
 }
 
 /// The setting of the pattern that comes last.
@@ -93,7 +130,9 @@ fn at_start(folders: &[PathBuf]) -> Option<(PathBuf, String)> {
             }
         }
     }
-    let files = files.into_values().chain([PathBuf::from("/etc/sysctl.conf")].into_iter().filter(|_| folders.len() == FOLDERS.len()));
+    let files = files
+        .into_values()
+        .chain([PathBuf::from("/etc/sysctl.conf")].into_iter().filter(|_| folders.len() == FOLDERS.len()));
     files.filter_map(|path| Some((setting(&path)?, path))).last().map(|(value, path)| (path, value))
 }
 

@@ -32,6 +32,7 @@ mod error;
 mod facts;
 mod fingerprint;
 mod folder;
+pub mod journal;
 mod limits;
 mod lock;
 mod names;

@@ -1,5 +1,6 @@
 //! A store as a whole: whose it is, its lock, and what has to go.
 use std::fs::DirBuilder;
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -11,7 +12,8 @@ use super::folder::Folder;
 use super::limits::{Held, surplus};
 use super::lock::Lock;
 use super::scan::{Scan, owners};
-use super::{Id, Limits, NewCrash, StoreError};
+use super::{Facts, Id, Limits, NewCrash, StoreError, Stored};
+use crate::report::{Report, Style, json, text};
 
 /// The folder of files that are being written.
 const NEW: &str = ".new";
@@ -54,6 +56,30 @@ impl Store {
         let state =
             absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
         state.map(|state| state.join("threaddump/crashes"))
+    }
+
+    /// The one of whoever asks: root's, or the user's.
+    pub fn default_path() -> Option<PathBuf> {
+        if geteuid().is_root() { Some(Store::system_path().to_owned()) } else { Store::user_path() }
+    }
+
+    /// Stores a report, in both its forms. The crash belongs to the user of the process, or to whom the store
+    /// belongs to if that is not root.
+    ///
+    /// # Errors
+    ///
+    /// If it is no crash, or as [`NewCrash::commit`].
+    pub fn add(&self, report: &Report) -> Result<Stored, StoreError> {
+        let facts = Facts::of(report).ok_or(StoreError::Facts("it is no crash, or nobody knows whose"))?;
+        let mut new = self.begin(if self.is_root() { facts.uid } else { self.user })?;
+        let wrong = |error| StoreError::Io { what: "write the report of a crash".to_owned(), source: error };
+        let mut out = BufWriter::new(new.json());
+        json::write(report, &mut out).and_then(|()| out.flush()).map_err(wrong)?;
+        drop(out);
+        let mut out = BufWriter::new(new.text());
+        text::write(report, &Style::PLAIN, &mut out).and_then(|()| out.flush()).map_err(wrong)?;
+        drop(out);
+        new.commit(&facts)
     }
 
     /// Opens a store to write to, and makes it if it is not there.

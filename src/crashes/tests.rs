@@ -92,7 +92,7 @@ pub(super) fn frame(function: Option<&str>, module: &str) -> Frame {
     }
 }
 
-fn facts(function: &str) -> Facts {
+pub(super) fn facts(function: &str) -> Facts {
     let mut report = report();
     report.threads[0].frames[0] = frame(Some(function), "/usr/bin/server");
     Facts::of(&report).expect("it is a crash")
@@ -102,10 +102,10 @@ fn user() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
-struct Scratch(PathBuf);
+pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Scratch {
+    pub(super) fn new(name: &str) -> Scratch {
         let path = std::env::temp_dir().join(format!("threaddump-crashes-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         Scratch(path)

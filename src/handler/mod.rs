@@ -13,6 +13,7 @@ mod client;
 mod deliver;
 mod folders;
 mod frames;
+mod lost;
 mod spare;
 mod supervise;
 mod worker;
@@ -26,10 +27,12 @@ use std::time::{Duration, Instant};
 
 pub use chain::Chain;
 pub use deliver::Delivery;
+pub use lost::{LIST as LIST_OF_LOST, number as lost};
 pub use worker::confine;
 
 use crate::collect::crash::{Caught, Event, ExitStops, Held, Limits, Origin, read_notes, stop_at_exit};
 use crate::crashes::StoreError;
+use crate::crashes::journal::Entry;
 use crate::dump;
 use crate::error::plain;
 use crate::snapshot::Problem;
@@ -99,11 +102,21 @@ impl fmt::Display for Lost {
 
 impl std::error::Error for Lost {}
 
-/// Handles one crash. Standard input is the core, and nothing else may use it.
+/// Handles one crash, and logs what became of it. Standard input is the core, and nothing else may use it.
 ///
 /// # Errors
 /// If nothing could be stored.
 pub fn handle(event: Event, options: &Options) -> Result<Delivery, Lost> {
+    let known = event.clone();
+    let result = store(event, options);
+    match &result {
+        Ok(delivery) => lost::log(&Entry::stored(&delivery.facts, &delivery.stored)),
+        Err(reason) => lost::count(&known, reason, options.store.as_deref()),
+    }
+    result
+}
+
+fn store(event: Event, options: &Options) -> Result<Delivery, Lost> {
     let began = Instant::now();
     descriptors::fill_standard()?;
     descriptors::allow_files(FILES);

@@ -24,8 +24,16 @@ pub fn write_line(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     write_as(report, CompactFormatter, out)
 }
 
-fn write_as(report: &Report, formatter: impl Formatter, out: &mut dyn Write) -> io::Result<()> {
-    report.serialize(&mut Serializer::with_formatter(&mut *out, Harmless(formatter)))?;
+/// Writes another value as one object on one line.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_value(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    write_as(value, CompactFormatter, out)
+}
+
+fn write_as(value: &impl Serialize, formatter: impl Formatter, out: &mut dyn Write) -> io::Result<()> {
+    value.serialize(&mut Serializer::with_formatter(&mut *out, Harmless(formatter)))?;
     out.write_all(b"\n")
 }
 

@@ -94,6 +94,12 @@ pub(in crate::cli) struct FollowArgs {
     /// End after one dump; the program goes on alone
     #[arg(long)]
     pub(in crate::cli) once: bool,
+    /// Also keep the report of a crash, for `threaddump crashes`
+    ///
+    /// In /var/lib/threaddump/crashes if root runs this, else in $XDG_STATE_HOME/threaddump/crashes, or
+    /// in the store that is named.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    pub(in crate::cli) store: Option<Option<PathBuf>>,
     /// Also dump child processes, each on its own SIGQUIT or crash
     #[arg(long)]
     pub(in crate::cli) children: bool,
@@ -182,7 +188,9 @@ pub(in crate::cli) struct CorePatternArgs {
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum CorePatternAction {
     /// Show who handles crashes, and which crashes never arrive
-    #[command(after_help = "Exit status: 0 threaddump handles crashes, 1 it does not, or something is wrong, 2 failed")]
+    #[command(
+        after_help = "Exit status: 0 threaddump handles crashes, 1 it does not, or something is wrong, 2 failed"
+    )]
     Status,
     /// Make threaddump the handler, also after the next start of the machine
     ///

@@ -1,5 +1,6 @@
 //! The definition of the command line. Doc comments here are the help texts and the man page.
 mod commands;
+mod crashes;
 mod render;
 
 use std::ffi::OsString;
@@ -9,8 +10,11 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(super) use commands::{
-    CompletionsArgs, CoreArgs, CorePatternAction, CorePatternArgs, DumpArgs, FollowArgs, HandleCoreArgs, HelperArgs, InstallArgs, ReplayArgs, RunArgs,
-    SymbolizeArgs, WatchArgs,
+    CompletionsArgs, CoreArgs, CorePatternAction, CorePatternArgs, DumpArgs, FollowArgs, HandleCoreArgs,
+    HelperArgs, InstallArgs, ReplayArgs, RunArgs, SymbolizeArgs, WatchArgs,
+};
+pub(super) use crashes::{
+    CleanArgs, CrashesArgs, CrashesCommand, CrashesFormat, ListArgs, RemoveArgs, ShowArgs, StoreArgs,
 };
 pub(super) use render::RenderArgs;
 pub use render::{ColorChoice, Format};
@@ -21,6 +25,7 @@ const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
        threaddump core [OPTIONS] <COREFILE>
        threaddump core-pattern status|install|uninstall
        threaddump replay [OPTIONS] <SNAPSHOT>
+       threaddump crashes list|show|remove|clean
        threaddump symbolize [OPTIONS] [FILE]
        threaddump completions <SHELL>";
 
@@ -102,6 +107,13 @@ pub(super) enum Command {
     /// files it names are still there.
     #[command(after_help = "Exit status: as for a dump")]
     Replay(ReplayArgs),
+    /// Look at crashes that were stored, and remove them
+    ///
+    /// The reports of crashes are in /var/lib/threaddump/crashes, and of a user also in
+    /// $XDG_STATE_HOME/threaddump/crashes (~/.local/state without it). Root sees all in the first, a user
+    /// what his own programs left. Of crashes that look alike the first and the latest are kept, and the
+    /// rest is counted. threaddump-crashes(1) is the manual.
+    Crashes(CrashesArgs),
     /// Name the frames of a text that has only places in modules
     ///
     /// These are the lines of --format go, and those of the text, that hold a module, an offset and
@@ -132,6 +144,7 @@ impl Cli {
             Some(Command::Run(arguments)) => arguments.follow.render.quiet,
             Some(Command::Watch(arguments)) => arguments.follow.render.quiet,
             Some(Command::Symbolize(arguments)) => arguments.quiet,
+            Some(Command::Crashes(arguments)) => arguments.command.store().quiet,
             // The relay makes the dump if this one does not.
             Some(Command::RelayHelper(_)) => true,
             Some(Command::HandleCore(_) | Command::CorePattern(_) | Command::Completions(_)) => false,
