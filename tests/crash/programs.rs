@@ -2,6 +2,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -36,7 +37,12 @@ pub(crate) fn build(source: &str, words: &[&str]) -> Result<PathBuf, Stop> {
 }
 
 pub(crate) fn crasher() -> Result<PathBuf, Stop> {
-    build("crasher.cpp", &["c++", "-g", "-O1", "-pthread"])
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(built) = BUILT.get() {
+        return Ok(built.clone());
+    }
+    let built = build("crasher.cpp", &["c++", "-g", "-O1", "-pthread"])?;
+    Ok(BUILT.get_or_init(|| built).clone())
 }
 
 /// Lets a program crash; the signal that ended it, and how long it took.
