@@ -18,3 +18,4 @@ pub mod signals;
 pub mod spawn;
 pub mod thread;
 pub mod wait;
+pub mod window;
