@@ -133,7 +133,7 @@ fn at_start(folders: &[PathBuf]) -> Option<(PathBuf, String)> {
     let files = files
         .into_values()
         .chain([PathBuf::from("/etc/sysctl.conf")].into_iter().filter(|_| folders.len() == FOLDERS.len()));
-    files.filter_map(|path| Some((setting(&path)?, path))).last().map(|(value, path)| (path, value))
+    files.rev().find_map(|path| Some((setting(&path)?, path))).map(|(value, path)| (path, value))
 }
 
 fn setting(path: &Path) -> Option<String> {
@@ -142,12 +142,12 @@ fn setting(path: &Path) -> Option<String> {
     crate::sys::mapping::open_regular(path).ok()?.take(MAX_FILE).read_to_end(&mut text).ok()?;
     let text = String::from_utf8_lossy(&text).into_owned();
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';']));
-    let values = lines.filter_map(|line| {
+    let mut values = lines.filter_map(|line| {
         let (name, value) = line.split_once('=')?;
         let name = name.trim().trim_start_matches('-').replace('/', ".");
         (name == "kernel.core_pattern").then(|| value.trim().to_owned())
     });
-    values.last()
+    values.next_back()
 }
 
 #[cfg(test)]

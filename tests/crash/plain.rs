@@ -173,8 +173,11 @@ fn traced(settings: &Settings) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Name, registers and frames of each thread, without what differs between two runs.
-fn compared(report: &Value) -> Vec<(String, Value, Vec<(String, String)>)> {
+/// Name, registers and frames of a thread.
+type Compared = (String, Value, Vec<(String, String)>);
+
+/// All threads, without what differs between two runs.
+fn compared(report: &Value) -> Vec<Compared> {
     let all = threads(report).iter().map(|thread| {
         let frames = thread["frames"].as_array().into_iter().flatten();
         let frames = frames.map(|frame| (text(frame, "pc").to_owned(), text(frame, "function").to_owned()));
