@@ -42,7 +42,8 @@ int main(int count, char **arguments) {
     }
     while (waiting < threads)
         usleep(1000);
-    usleep(100 * 1000);
+    // Until all are in their system call, on a busy machine too.
+    usleep(500 * 1000);
     if (mib > 0) {
         size_t size = (size_t)mib << 20;
         char *memory = (char *)mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

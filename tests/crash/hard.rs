@@ -52,7 +52,10 @@ fn storm(settings: &Settings) -> Result<(), Stop> {
     in_time(took)?;
     let all = || {
         let (kept, skipped) = (stored(settings, 0), (skipped() - before) as u64);
-        (kept + skipped + lost(settings).lines().count() as u64 >= 100).then_some((kept, skipped))
+        let known = kept + skipped + lost(settings).lines().count() as u64;
+        // The kernel says it ten times in five seconds at most.
+        let is_silent = skipped >= 10 && handlers(settings).is_empty();
+        (known >= 100 || is_silent).then_some((kept, skipped))
     };
     let (kept, skipped) = wait("each of the hundred", all)?;
     record::summary(&format!(
