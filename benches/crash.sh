@@ -30,7 +30,7 @@ printf '%20s' 'no dump' 'core file' 'threaddump notes' 'threaddump ptrace'
 printf '\n'
 measure() { # way threads mib rounds
     printf '%s' "${patterns[$1]}" >/proc/sys/kernel/core_pattern
-    ulimit -c "$([ "$1" = none ] && echo 0 || echo unlimited)"
+    ulimit -Sc "$([ "$1" = none ] && echo 0 || echo hard)"
     local round
     for ((round = 0; round < $4; round++)); do
         "$folder/crash" "$2" "$3"
