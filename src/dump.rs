@@ -7,7 +7,7 @@ use crate::collect::follow::Ticket;
 use crate::collect::{self, CollectError, Prepared, live};
 use crate::debuginfod::Debuginfod;
 use crate::ids::Pid;
-use crate::images::{FileAccess, ImageOptions, Images, Store};
+use crate::images::{FileAccess, ImageOptions, Images, OpenFiles, Store};
 use crate::report::{self, Report, ReportOptions};
 use crate::snapshot::{Module, Snapshot};
 use crate::source::{SourceOptions, Sources};
@@ -119,6 +119,14 @@ pub fn core<E: From<CoreError>>(
     let mut images = Images::open(&store, arch, &snapshot.modules, &access, &options.images);
     keep(&mut snapshot, &images)?;
     Ok(report(&snapshot, &mut images, &mut Sources::new(&options.source, &access), options))
+}
+
+/// Reports a process that has crashed. `files` opens those that it had mapped, and their debug files.
+pub fn crash(snapshot: &Snapshot, files: Rc<dyn OpenFiles>, options: &Options) -> Report {
+    let store = Store::new();
+    let (arch, access) = (snapshot.process.arch, FileAccess::Through(files));
+    let mut images = Images::open(&store, arch, &snapshot.modules, &access, &options.images);
+    report(snapshot, &mut images, &mut Sources::new(&options.source, &FileAccess::Host), options)
 }
 
 /// Reports a saved snapshot. Its modules are looked for on this machine, and used if their build

@@ -9,10 +9,12 @@ compile_error!("threaddump works on Linux only: it needs ptrace and /proc as Lin
 
 pub mod cli;
 pub mod collect;
+pub mod core_pattern;
 pub mod crashes;
 pub mod debuginfod;
 pub mod dump;
 pub mod error;
+pub mod handler;
 pub mod ids;
 pub mod images;
 pub mod naming;

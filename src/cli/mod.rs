@@ -1,11 +1,13 @@
 //! The command line: from arguments to an exit status.
 mod args;
 mod core;
+mod core_pattern;
 mod crashes;
 mod dump;
 mod exit;
 mod fetch;
 mod follow;
+mod handle_core;
 mod helper;
 mod output;
 mod pattern;
@@ -61,6 +63,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Symbolize(arguments)) => symbolize::run(arguments),
         Some(Command::Crashes(arguments)) => crashes::run(arguments),
         Some(Command::RelayHelper(arguments)) => helper::run(arguments),
+        Some(Command::CorePattern(arguments)) => core_pattern::run(&arguments.action),
+        Some(Command::HandleCore(arguments)) => handle_core::run(arguments),
         Some(Command::Completions(arguments)) => completions(arguments.shell),
     }
 }

@@ -104,6 +104,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "durations are from 1ms to 24 hours".to_owned())
 }
 
+/// A duration as [`duration`] reads it.
+pub(super) fn milliseconds(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis().max(1))
+}
+
 /// A number with `m`, `h`, `d` or `w`: how long ago something was.
 pub(super) fn age(text: &str) -> Result<Duration, String> {
     let (digits, unit) = split_unit(text);

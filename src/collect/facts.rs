@@ -97,7 +97,7 @@ pub(super) fn in_root<'a>(path: &'a [u8], root: &[u8]) -> &'a [u8] {
 }
 
 /// The path of version 2 (`0::/path`), else that of the first line.
-fn cgroup(text: &[u8]) -> Option<String> {
+pub(super) fn cgroup(text: &[u8]) -> Option<String> {
     let lines = || text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     let line = lines().find(|line| line.starts_with(b"0::")).or_else(|| lines().next())?;
     let path = line.splitn(3, |&byte| byte == b':').nth(2)?;

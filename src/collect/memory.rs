@@ -56,6 +56,11 @@ impl Memory {
         self.relay.as_ref()
     }
 
+    /// By an open `/proc/PID/mem` alone.
+    pub(super) fn from_file(file: File, via: Tid) -> Memory {
+        Memory { via, file: Some(file), relay: None }
+    }
+
     /// By file where that is allowed, so that all that is read is of one program.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod calls;
 mod capabilities;
 mod code;
 pub mod corefile;
+pub mod crash;
 mod denied;
 mod elf;
 mod error;

@@ -36,7 +36,8 @@ type FileId = ((u32, u32), u64);
 #[derive(Debug)]
 pub(super) struct Finder<'a> {
     memory: &'a Memory,
-    dir: &'a ProcDir,
+    /// `None` if every file can be had by what it is, so that it does not matter what its path leads to.
+    dir: Option<&'a ProcDir>,
     root: Vec<u8>,
     files: Option<Root>,
     copies_left: u64,
@@ -60,7 +61,12 @@ impl<'a> Finder<'a> {
         let files =
             if memory.relay().is_some() { files.or_else(|_| Root::open(Path::new("/"))) } else { files };
         let files = files.ok();
-        Finder { memory, dir, root, files, copies_left: MAX_COPIES, problems: Vec::new() }
+        Finder { memory, dir: Some(dir), root, files, copies_left: MAX_COPIES, problems: Vec::new() }
+    }
+
+    /// For a process whose mapped files are held, and whose root directory is `root` for us.
+    pub(super) fn of_held(memory: &'a Memory, root: Vec<u8>) -> Finder<'a> {
+        Finder { memory, dir: None, root, files: None, copies_left: MAX_COPIES, problems: Vec::new() }
     }
 
     /// The modules, by ascending address; those in `known` are left out.
@@ -148,6 +154,9 @@ impl<'a> Finder<'a> {
             build_id,
             image: ModuleImage::File,
         };
+        if self.dir.is_none() {
+            return module;
+        }
         if self.is_replaced(&mut module) {
             module.deleted = true;
             module.image = self.copy(&module, candidate);
@@ -216,7 +225,7 @@ impl<'a> Finder<'a> {
         let mapping = candidate.mapping;
         let names = ["exe".to_owned(), format!("map_files/{:x}-{:x}", mapping.start, mapping.end)];
         for name in names {
-            let Ok(file) = open_regular(&self.dir.path().join(name)) else { continue };
+            let Some(Ok(file)) = self.dir.map(|dir| open_regular(&dir.path().join(name))) else { continue };
             if is_file(&file, module)
                 && let Some(bytes) = self.read_whole(file)
             {

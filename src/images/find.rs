@@ -82,7 +82,7 @@ impl<'s> Finder<'s> {
         let root = match access {
             FileAccess::Live { root, .. } => Root::open(root).ok(),
             FileAccess::Chosen { root, .. } => root.as_deref().and_then(|root| Root::open(root).ok()),
-            FileAccess::Host => None,
+            FileAccess::Host | FileAccess::Through(_) => None,
         };
         Finder {
             store,
@@ -136,6 +136,14 @@ impl<'s> Finder<'s> {
             let exact = !matches!(self.access, FileAccess::Live { .. });
             self.open(path).map(|file| (file, exact)).map_err(|error| Refusal::Missing(error.to_string()))
         };
+        if let FileAccess::Through(opener) = &self.access {
+            let mapped = opener.as_ref();
+            let by_mapping = move || match mapped.module(module) {
+                Ok(file) => Ok((file, true)),
+                Err(error) => Err(Refusal::Missing(error.to_string())),
+            };
+            return vec![Box::new(by_mapping)];
+        }
         let FileAccess::Live { proc_dir, .. } = &self.access else { return vec![Box::new(by_path)] };
         let by_range = move || {
             let file = mapped_file(&proc_dir.join("map_files"), module.start);
@@ -264,10 +272,15 @@ impl<'s> Finder<'s> {
     /// The ELF files that a path leads to: in the target's root, and on this machine. Files that are not
     /// there are left out; errors are in words.
     pub(super) fn everywhere(&self, path: &Path) -> Vec<Result<Found<'s>, String>> {
-        let inside = self.root.as_ref().map(|_| (self.open(path), true));
-        let outside = (open_regular(path), self.root.is_none());
+        let files = match &self.access {
+            FileAccess::Through(opener) => opener.everywhere(path),
+            _ => {
+                let inside = self.root.as_ref().map(|_| (self.open(path), true));
+                inside.into_iter().chain([(open_regular(path), self.root.is_none())]).collect()
+            }
+        };
         let mut found: Vec<Result<Found<'s>, String>> = Vec::new();
-        for (file, is_inside) in inside.into_iter().chain([outside]) {
+        for (file, is_inside) in files {
             let file = match file {
                 // What is not there is no reason for a word.
                 Err(error) if matches!(error.kind(), NotFound | NotADirectory) => continue,

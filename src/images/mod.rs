@@ -25,7 +25,9 @@ mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use threaddump_arch::Arch;
@@ -59,6 +61,8 @@ pub enum FileAccess {
         /// `/proc/PID`, or a `/proc/PID/task/TID` that works when the leader has ended.
         proc_dir: PathBuf,
     },
+    /// Somebody else opens the files.
+    Through(Rc<dyn OpenFiles>),
     /// The target is gone: paths are those of this machine.
     Host,
     /// The target is gone: paths are those below another directory, or of this machine.
@@ -68,6 +72,19 @@ pub enum FileAccess {
         /// Files of this machine to be used for the modules with these paths.
         files: Vec<(Vec<u8>, PathBuf)>,
     },
+}
+
+/// Opens files for a program that may not do so itself.
+pub trait OpenFiles: std::fmt::Debug {
+    /// The very file that is mapped as this module.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or is not a regular file.
+    fn module(&self, module: &Module) -> io::Result<File>;
+
+    /// The regular files at a path: in the root of the target, which the flag says, and on this machine. Those
+    /// that are not there are left out.
+    fn everywhere(&self, path: &Path) -> Vec<(io::Result<File>, bool)>;
 }
 
 /// Where else to look.

@@ -64,6 +64,14 @@ impl ProcDir {
         Ok(File::from(openat(&self.fd, name, flags, Mode::empty())?))
     }
 
+    /// Holds what is inside without opening it (`O_PATH`); a link there is followed.
+    ///
+    /// # Errors
+    /// As openat(2).
+    pub fn open_place(&self, name: &str) -> io::Result<File> {
+        Ok(File::from(openat(&self.fd, name, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?))
+    }
+
     /// The bytes of a file inside, up to [`MAX_FILE`].
     ///
     /// # Errors

@@ -24,6 +24,8 @@ pub struct Status {
     pub cap_permitted: Option<u64>,
     /// Effective capabilities.
     pub cap_effective: Option<u64>,
+    /// Whether its memory is being written to a core file, or was to be.
+    pub core_dumping: Option<bool>,
     /// Seccomp mode: 0 none, 1 strict, 2 filter.
     pub seccomp: Option<u32>,
     /// Ignored signals, bit 0 for signal 1.
@@ -49,6 +51,7 @@ pub fn parse_status(text: &[u8]) -> Status {
             b"Threads" => status.threads = decimal(value),
             b"CapPrm" => status.cap_permitted = hexadecimal(value),
             b"CapEff" => status.cap_effective = hexadecimal(value),
+            b"CoreDumping" => status.core_dumping = decimal::<u32>(value).map(|value| value != 0),
             b"Seccomp" => status.seccomp = decimal(value),
             b"SigIgn" => status.ignored = hexadecimal(value),
             b"SigCgt" => status.caught = hexadecimal(value),

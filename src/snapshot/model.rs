@@ -15,8 +15,8 @@ pub struct Snapshot {
     pub fallback_reason: Option<String>,
     /// The next step that would make a stronger one possible.
     pub fallback_advice: Option<String>,
-    /// From the first request to stop to the last release, in nanoseconds; `None` if nothing was
-    /// stopped.
+    /// From the first request to stop to the last release, in nanoseconds; of a crash, how long the process
+    /// was kept for the copy. `None` if nothing was stopped.
     pub pause_ns: Option<u64>,
     /// Facts about the process as a whole.
     pub process: ProcessFacts,
@@ -51,6 +51,8 @@ pub enum Source {
     Core,
     /// The relay inside the process, which held its threads.
     Relay,
+    /// A process that has crashed, before the kernel removed it.
+    Crash,
 }
 
 /// Facts about the process.

@@ -3,10 +3,14 @@
 //! Each function does one call and gives back what the kernel said; what to do about it is decided
 //! by the callers.
 
+pub mod descriptors;
+pub mod fence;
+pub mod fork;
 pub mod interrupt;
 pub mod mapping;
 pub mod memory;
 mod pipes;
+pub mod privileges;
 pub mod ptrace;
 pub mod root;
 mod sigbus;

@@ -35,6 +35,14 @@ pub fn seize_and_follow(tid: Tid, children: bool) -> nix::Result<()> {
     nix::sys::ptrace::seize(Pid::from_raw(tid.0), options)
 }
 
+/// Makes the calling thread the tracer of a thread that will stop at its end, and not before.
+///
+/// # Errors
+/// As [`seize`].
+pub fn seize_for_exit(tid: Tid) -> nix::Result<()> {
+    nix::sys::ptrace::seize(Pid::from_raw(tid.0), Options::PTRACE_O_TRACEEXIT)
+}
+
 /// Asks a seized thread to stop; it does so as soon as it can be interrupted.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Files as a process sees them: below its root directory, which symbolic links cannot leave.
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,15 @@ impl Root {
         }
     }
 
+    /// The same, or not at all: never by a path of ours, which may lead elsewhere by now.
+    ///
+    /// # Errors
+    ///
+    /// As openat2(2); `InvalidInput` if it is not a regular file.
+    pub fn regular_below(&self, path: &Path) -> io::Result<File> {
+        reopen_regular(&self.place(path, OFlag::empty())?)
+    }
+
     /// The same for a path whose last part must not be a symbolic link: in a folder that everybody may
     /// write to, a link can lead to what its maker does not own.
     ///
@@ -57,6 +67,11 @@ impl Root {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The directory itself.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
     }
 
     fn place(&self, path: &Path, more: OFlag) -> nix::Result<File> {

@@ -3,10 +3,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::super::values::{self, Target};
-use super::render::{RenderArgs, ViaChoice};
+use super::render::{RegistersChoice, RenderArgs, ViaChoice};
 use crate::ids::Tid;
 
 /// Arguments of a dump of processes.
@@ -154,6 +154,74 @@ pub(in crate::cli) struct CoreArgs {
     /// Arguments that do not depend on where the data comes from.
     #[command(flatten)]
     pub(in crate::cli) render: RenderArgs,
+}
+
+/// Arguments of the crash handler.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct HandleCoreArgs {
+    /// Where the registers come from
+    #[arg(long, value_enum, value_name = "WAY", default_value_t = RegistersChoice::Auto)]
+    pub(in crate::cli) via: RegistersChoice,
+    /// Longest time the process is kept, as in 500ms or 5s
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::duration)]
+    pub(in crate::cli) hold: Duration,
+    /// The store
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) store: Option<PathBuf>,
+    /// Pass the core on to the handler that was there before
+    #[arg(long)]
+    pub(in crate::cli) chain: bool,
+    /// What the kernel says about the crash, as in P=%P
+    #[arg(value_name = "LETTER=VALUE", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(in crate::cli) facts: Vec<OsString>,
+}
+
+/// Arguments of `core-pattern`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct CorePatternArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub(in crate::cli) action: CorePatternAction,
+}
+
+/// What to do with the pattern.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum CorePatternAction {
+    /// Show who handles crashes, and which crashes never arrive
+    #[command(
+        after_help = "Exit status: 0 threaddump handles crashes, 1 it does not, or something is wrong, 2 failed"
+    )]
+    Status,
+    /// Make threaddump the handler, also after the next start of the machine
+    ///
+    /// The kernel will run this very program as root, so it and its folders must belong to root, and
+    /// nobody else may write there. What was there before is kept for uninstall.
+    Install(InstallArgs),
+    /// Put back what was there before
+    Uninstall,
+}
+
+/// Arguments of `core-pattern install`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct InstallArgs {
+    /// Pass each core on to the handler that is there now
+    ///
+    /// It gets the whole core and the arguments it asks for, after threaddump has copied what it
+    /// needs. The process is then kept for as long as that handler takes.
+    #[arg(long)]
+    pub(in crate::cli) chain: bool,
+    /// Store crashes in this directory, not in /var/lib/threaddump/crashes
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) store: Option<PathBuf>,
+    /// Where the registers come from
+    #[arg(long, value_enum, value_name = "WAY", default_value_t = RegistersChoice::Auto)]
+    pub(in crate::cli) via: RegistersChoice,
+    /// Longest time a process is kept, as in 500ms or 5s
+    ///
+    /// Normally it is some milliseconds. What could not be copied by then is missing, and the report
+    /// says so.
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    pub(in crate::cli) hold: Option<Duration>,
 }
 
 /// Arguments of `replay`.

@@ -10,8 +10,8 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(super) use commands::{
-    CompletionsArgs, CoreArgs, DumpArgs, FollowArgs, HelperArgs, ReplayArgs, RunArgs, SymbolizeArgs,
-    WatchArgs,
+    CompletionsArgs, CoreArgs, CorePatternAction, CorePatternArgs, DumpArgs, FollowArgs, HandleCoreArgs,
+    HelperArgs, InstallArgs, ReplayArgs, RunArgs, SymbolizeArgs, WatchArgs,
 };
 pub(super) use crashes::{
     CleanArgs, CrashesArgs, CrashesCommand, CrashesFormat, ListArgs, RemoveArgs, ShowArgs, StoreArgs,
@@ -23,6 +23,7 @@ const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
        threaddump run [OPTIONS] -- <CMD> [ARGS]...
        threaddump watch [OPTIONS] <PID|NAME>
        threaddump core [OPTIONS] <COREFILE>
+       threaddump core-pattern status|install|uninstall
        threaddump replay [OPTIONS] <SNAPSHOT>
        threaddump crashes list|show|remove|clean
        threaddump symbolize [OPTIONS] [FILE]
@@ -96,6 +97,10 @@ pub(super) enum Command {
     /// decompressed. What is missing in a truncated or damaged file is said, the rest is shown.
     #[command(after_help = CORE_HELP)]
     Core(CoreArgs),
+    /// Let the kernel call threaddump when a program crashes
+    ///
+    /// The report of each crash then goes to a store (see crashes); no core file is written.
+    CorePattern(CorePatternArgs),
     /// Print a dump from a file that --save-snapshot wrote
     ///
     /// The output is the same as it was when the snapshot was saved, as long as the ELF and debug
@@ -122,6 +127,9 @@ pub(super) enum Command {
     /// Dump the process that has started this one, for a thread in its signal handler
     #[command(hide = true)]
     RelayHelper(HelperArgs),
+    /// Store what is known about a process that crashes, for the kernel
+    #[command(hide = true)]
+    HandleCore(HandleCoreArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
@@ -139,7 +147,7 @@ impl Cli {
             Some(Command::Crashes(arguments)) => arguments.command.store().quiet,
             // The relay makes the dump if this one does not.
             Some(Command::RelayHelper(_)) => true,
-            Some(Command::Completions(_)) => false,
+            Some(Command::HandleCore(_) | Command::CorePattern(_) | Command::Completions(_)) => false,
         }
     }
 }

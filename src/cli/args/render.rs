@@ -126,6 +126,27 @@ impl From<ViaChoice> for Via {
     }
 }
 
+/// Where the registers of a crash come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum RegistersChoice {
+    /// From the notes of the core; from stops if there are none
+    Auto,
+    /// From the notes of the core alone
+    Notes,
+    /// From a stop of each thread at its end; from notes if that cannot be
+    Ptrace,
+}
+
+impl From<RegistersChoice> for crate::handler::Via {
+    fn from(choice: RegistersChoice) -> crate::handler::Via {
+        match choice {
+            RegistersChoice::Auto => crate::handler::Via::Auto,
+            RegistersChoice::Notes => crate::handler::Via::Notes,
+            RegistersChoice::Ptrace => crate::handler::Via::Ptrace,
+        }
+    }
+}
+
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {

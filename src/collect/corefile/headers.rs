@@ -65,7 +65,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Headers, CoreError> {
     Ok(Headers { arch, context, notes, loads, problems })
 }
 
-fn file_header(bytes: &[u8]) -> Result<(Header, Ctx), CoreError> {
+pub(super) fn file_header(bytes: &[u8]) -> Result<(Header, Ctx), CoreError> {
     if bytes.is_empty() {
         return Err(CoreError::Empty);
     }
@@ -88,7 +88,7 @@ fn file_header(bytes: &[u8]) -> Result<(Header, Ctx), CoreError> {
     }
 }
 
-fn architecture(header: &Header, context: &Ctx) -> Result<Arch, CoreError> {
+pub(super) fn architecture(header: &Header, context: &Ctx) -> Result<Arch, CoreError> {
     // The machine and the class tell; lengths of notes do not: those of x86_64 and s390x are the same.
     let known = Arch::from_elf(header.e_machine, context.container.is_big());
     known.filter(|arch| arch.is_big_endian() != context.le.is_little()).ok_or_else(|| {
@@ -151,7 +151,7 @@ fn check_length(length: usize, segments: &[ProgramHeader], problems: &mut Vec<Pr
 }
 
 /// The part of a range that is in the file.
-fn present(length: usize, offset: u64, size: u64) -> Range<usize> {
+pub(super) fn present(length: usize, offset: u64, size: u64) -> Range<usize> {
     let start = usize::try_from(offset).unwrap_or(usize::MAX).min(length);
     let end = usize::try_from(offset.saturating_add(size)).unwrap_or(usize::MAX).min(length);
     start..end.max(start)

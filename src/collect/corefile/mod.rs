@@ -3,6 +3,7 @@
 //!
 //! The file is mapped and read where it is needed, so that its size does not matter.
 
+pub(super) mod beginning;
 mod code;
 mod error;
 mod headers;

@@ -109,6 +109,7 @@ fn capture(report: &Report) -> String {
         Source::Ptrace => "by ptrace",
         Source::Proc => "from /proc",
         Source::Relay => "via relay",
+        Source::Crash => "as it crashed",
         Source::Core => return format!("{} in a core file", words::time(&report.captured_at)),
     };
     let held = match report.pause_ns {

@@ -1,0 +1,78 @@
+//! What has no rights: copies, parses, unwinds, names, and writes into its pipe.
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::client::Client;
+use super::folders::Folders;
+use super::frames::{Frames, Output};
+use crate::collect::crash::{Dumpable, Event, Held, Limits, Origin};
+use crate::crashes::Facts;
+use crate::dump;
+use crate::report::style::Style;
+use crate::report::{Report, json, text};
+use crate::sys::{descriptors, fence, privileges};
+
+/// Who has no files: those of set-user-ID programs are not of the user who started them.
+const NOBODY: u32 = 65534;
+
+const LIMITS: privileges::Limits = privileges::Limits { memory: 4 << 30, seconds: 120 };
+
+/// Why a worker ends: its exit status.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Failed {
+    /// It could not give up its rights.
+    Rights = 71,
+    /// Nobody hears it.
+    Pipe = 74,
+}
+
+/// Gives up every right but those over these descriptors, for good. They are closed, so nothing of what had them
+/// may be used any more. For a process with one thread.
+///
+/// # Errors
+/// If not all could be given up. A processor for which there is no fence of system calls is no error.
+pub fn confine(event: &Event, kept: &[RawFd]) -> io::Result<()> {
+    descriptors::close_all_but(kept)?;
+    let (uid, gid) = match event.dumpable {
+        Dumpable::ByUser => (event.uid, event.gid),
+        Dumpable::ByRoot => (NOBODY, NOBODY),
+    };
+    privileges::give_up(uid, gid, LIMITS)?;
+    match fence::raise() {
+        Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Does everything; gives its exit status. What is borrowed is a copy of ours.
+pub(super) fn run(
+    held: &mut Held,
+    origin: Origin,
+    (limits, began): (&Limits, Instant),
+    (socket, folders, pipe): (OwnedFd, &Folders, File),
+    options: &dump::Options,
+) -> Result<(), Failed> {
+    let mut kept = vec![socket.as_raw_fd(), pipe.as_raw_fd()];
+    kept.extend(held.open_files());
+    confine(&held.event, &kept).map_err(|_| Failed::Rights)?;
+    let mut frames = Frames(pipe);
+    let mut snapshot = held.snapshot(origin, limits);
+    snapshot.pause_ns = u64::try_from(began.elapsed().as_nanos()).ok();
+    frames.released().map_err(|_| Failed::Pipe)?;
+    let files = Rc::new(Client { socket, folders: folders.clone() });
+    let output = output(&dump::crash(&snapshot, files, options));
+    frames.result(&output).map_err(|_| Failed::Pipe)
+}
+
+/// JSON, text, and what it is listed by.
+pub(super) fn output(report: &Report) -> Output {
+    let (mut as_json, mut as_text) = (Vec::new(), Vec::new());
+    // Memory takes everything.
+    let _ = json::write(report, &mut as_json);
+    let _ = text::write(report, &Style::PLAIN, &mut as_text);
+    let facts = Facts::of(report).map(|facts| facts.encode()).unwrap_or_default();
+    Output { json: as_json, text: as_text, facts }
+}
