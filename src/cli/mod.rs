@@ -30,6 +30,7 @@ use args::{Cli, Command};
 
 /// Runs the program with these arguments, the first being its own name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    crate::sys::signals::ignore_file_sizes();
     let (exit, quiet) = match args::parse(arguments) {
         Ok(cli) => (run(&cli), cli.is_quiet()),
         Err(error) => return usage(&error).into(),

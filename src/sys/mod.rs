@@ -6,11 +6,11 @@
 pub mod interrupt;
 pub mod mapping;
 pub mod memory;
-mod pipes;
 pub mod ptrace;
 pub mod root;
 mod sigbus;
 pub mod signals;
 pub mod spawn;
+pub mod start;
 pub mod thread;
 pub mod wait;
