@@ -1,5 +1,6 @@
 //! The command line: from arguments to an exit status.
 mod args;
+mod compare;
 mod core;
 mod dump;
 mod exit;
@@ -58,6 +59,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Watch(arguments)) => watch::run(arguments),
         Some(Command::Core(arguments)) => core::run(arguments),
         Some(Command::Replay(arguments)) => replay::run(arguments),
+        Some(Command::Compare(arguments)) => compare::run(arguments),
         Some(Command::Symbolize(arguments)) => symbolize::run(arguments),
         Some(Command::RelayHelper(arguments)) => helper::run(arguments),
         Some(Command::Completions(arguments)) => completions(arguments.shell),

@@ -24,7 +24,15 @@ pub fn write_line(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     write_as(report, CompactFormatter, out)
 }
 
-fn write_as(report: &Report, formatter: impl Formatter, out: &mut dyn Write) -> io::Result<()> {
+/// Writes any value as one indented object and a newline, as harmless as a report.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn write_value(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    write_as(value, PrettyFormatter::new(), out)
+}
+
+fn write_as(report: &impl Serialize, formatter: impl Formatter, out: &mut dyn Write) -> io::Result<()> {
     report.serialize(&mut Serializer::with_formatter(&mut *out, Harmless(formatter)))?;
     out.write_all(b"\n")
 }

@@ -16,3 +16,4 @@ pub mod text;
 pub use build::{ReportOptions, build, outline};
 pub use model::*;
 pub use style::Style;
+pub(crate) use text::words;

@@ -1,5 +1,6 @@
 //! The definition of the command line. Doc comments here are the help texts and the man page.
 mod commands;
+mod compare;
 mod render;
 
 use std::ffi::OsString;
@@ -12,6 +13,7 @@ pub(super) use commands::{
     CompletionsArgs, CoreArgs, DumpArgs, FollowArgs, HelperArgs, ReplayArgs, RunArgs, SymbolizeArgs,
     WatchArgs,
 };
+pub(super) use compare::{CompareArgs, CompareFormat};
 pub(super) use render::RenderArgs;
 pub use render::{ColorChoice, Format};
 
@@ -20,6 +22,7 @@ const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
        threaddump watch [OPTIONS] <PID|NAME>
        threaddump core [OPTIONS] <COREFILE>
        threaddump replay [OPTIONS] <SNAPSHOT>
+       threaddump compare [OPTIONS] <FILE> <FILE>
        threaddump symbolize [OPTIONS] [FILE]
        threaddump completions <SHELL>";
 
@@ -31,6 +34,10 @@ Exit status: 0 everything shown, 1 threads or frames are missing, 2 nothing show
 const RUN_EXIT: &str = "\
 Exit status: that of the program, or 128 and the number of the signal that ended it;
 125 threaddump failed, 126 the program cannot be run, 127 it was not found, 64 wrong usage";
+
+const COMPARE_EXIT: &str = "\
+Exit status: 0 nothing moved, 1 threads moved, appeared or ended, 2 nothing could be compared,
+64 wrong usage";
 
 const PATTERN_HELP: &str = "Write each dump to a file: %p pid, %t seconds since 1970, %n number";
 
@@ -97,6 +104,13 @@ pub(super) enum Command {
     /// files it names are still there.
     #[command(after_help = "Exit status: as for a dump")]
     Replay(ReplayArgs),
+    /// Show which threads have moved between two dumps of a process
+    ///
+    /// The dumps were written with --format json. A thread has moved if its frames, its system call or its
+    /// registers are not the same; one that hangs has not moved. Stacks are shown side by side, where there is
+    /// room for that.
+    #[command(after_help = COMPARE_EXIT)]
+    Compare(CompareArgs),
     /// Name the frames of a text that has only places in modules
     ///
     /// These are the lines of --format go, and those of the text, that hold a module, an offset and
@@ -124,6 +138,7 @@ impl Cli {
             Some(Command::Run(arguments)) => arguments.follow.render.quiet,
             Some(Command::Watch(arguments)) => arguments.follow.render.quiet,
             Some(Command::Symbolize(arguments)) => arguments.quiet,
+            Some(Command::Compare(arguments)) => arguments.quiet,
             // The relay makes the dump if this one does not.
             Some(Command::RelayHelper(_)) => true,
             Some(Command::Completions(_)) => false,

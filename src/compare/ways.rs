@@ -1,0 +1,44 @@
+//! Whether two ways of looking at a thread that stood still have seen the same.
+use super::pairs::{self, Depth};
+use super::{Frame, Judged, Thread, Verdict, call};
+
+/// The file name of the relay, whose frames stand on top of what it interrupted.
+const RELAY: &str = "libthreaddump_relay.so";
+
+pub(super) fn judge(arch: &str, left: &Thread, right: &Thread) -> Judged {
+    if let Some(unseen) = [right, left].into_iter().find(|thread| is_unseen(thread)) {
+        let why = unseen.problems.first().unwrap_or(&unseen.end);
+        return Judged::only(Verdict::Unreachable, why);
+    }
+    let mut differences = Vec::new();
+    differences.extend(pairs::fact("name", left.name.clone(), right.name.clone()));
+    let mut one: Vec<&Frame> = interrupted(&left.frames).iter().collect();
+    let mut other: Vec<Frame> = interrupted(&right.frames).to_vec();
+    let seen = call::seen(arch, left, right, [one.first().copied(), other.first()]);
+    if seen.restarts {
+        call::align(arch, &mut one, &mut other);
+    }
+    pairs::frames(&one, &other.iter().collect::<Vec<_>>(), Depth::Names, &mut differences);
+    differences.extend(pairs::fact("end", Some(left.end.clone()), Some(right.end.clone())));
+    pairs::registers(left, right, &seen.skip, &mut differences);
+    match (differences.is_empty(), seen.moved) {
+        (true, _) => Judged::of(Verdict::Identical),
+        (false, Some(why)) => Judged { verdict: Verdict::Moved, why: Some(why.to_owned()), differences },
+        (false, None) => Judged { verdict: Verdict::Differing, why: None, differences },
+    }
+}
+
+fn is_unseen(thread: &Thread) -> bool {
+    thread.frames.is_empty() && thread.registers.is_empty()
+}
+
+/// The frames without those of the relay's handler and what the kernel put between.
+pub(super) fn interrupted(frames: &[Frame]) -> &[Frame] {
+    let is_relay =
+        |frame: &Frame| frame.module.as_deref().is_some_and(|path| path.rsplit('/').next() == Some(RELAY));
+    if !frames.first().is_some_and(is_relay) {
+        return frames;
+    }
+    let after = frames.iter().position(|frame| frame.how == "signal");
+    after.map_or(frames, |after| &frames[after..])
+}
