@@ -70,6 +70,11 @@ pub(super) fn seen(arch: &str, left: &Thread, right: &Thread, places: [Option<&F
     Seen { restarts: restarts[0], skip, moved: None }
 }
 
+/// Whether one of these registers tells where a thread is.
+pub(super) fn is_place(arch: &str, names: &[&str]) -> bool {
+    registers(arch).is_some_and(|known| names.contains(&known.pc) || names.contains(&known.sp))
+}
+
 /// Whether all callers are the same: then a stack pointer that is not is no sign of a move.
 fn same_callers(left: &Thread, right: &Thread) -> bool {
     let callers = |thread: &Thread| -> Vec<u64> {

@@ -34,6 +34,8 @@ pub struct Thread {
     pub name: Option<String>,
     /// State letter before the stop.
     pub state: Option<char>,
+    /// Whether it was reached, and stood still.
+    pub stopped: bool,
     /// The system call it is in.
     pub syscall: Option<Call>,
     /// Processor time it has used, in nanoseconds.
@@ -121,6 +123,7 @@ impl From<&report::Thread> for Thread {
             tid: thread.tid,
             name: thread.name.clone(),
             state: thread.state,
+            stopped: thread.stopped,
             syscall: thread.syscall.as_ref().map(call),
             cpu_ns: thread.cpu_ns,
             registers: thread.registers.iter().map(|&(name, Hex(value))| (name.to_owned(), value)).collect(),
