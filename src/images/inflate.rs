@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::elf::Elf;
+use crate::sys::window::{self, WindowError};
 
 /// deflate cannot do better than 1032 to 1; a size beyond this is a lie in either format.
 const MAX_RATIO: u64 = 1032;
@@ -102,25 +103,38 @@ impl<'s> Compressed<'s> {
         self.format == Format::Zlib
     }
 
-    /// Parts of the inflated contents, each with its place. All before the last one is inflated, a piece at a
-    /// time, and what is not wanted is not kept.
+    /// Parts of the inflated contents, each with its place. All before the last one is inflated, and what is not
+    /// wanted is not kept. The checksum is not computed: it covers everything, and takes a fifth of the time.
     ///
     /// # Errors
     ///
     /// In words.
     pub(super) fn inflate_parts(&self, parts: &[Range<u64>]) -> Result<Vec<(u64, Vec<u8>)>, String> {
-        let mut kept: Vec<(u64, Vec<u8>)> = parts.iter().map(|part| (part.start, Vec::new())).collect();
+        let data = deflate_stream(self.data).ok_or("bad data")?;
+        let kept = match window::inflate_parts(data, self.size, parts) {
+            Ok(kept) => kept,
+            // Under a filter, or where addresses are few.
+            Err(WindowError::Memory(_)) => self.stream_parts(data, parts)?,
+            Err(WindowError::Damaged) => return Err("bad data".to_owned()),
+            Err(WindowError::Short(end)) => return Err(self.ends_after(end)),
+        };
+        Ok(parts.iter().map(|part| part.start).zip(kept).collect())
+    }
+
+    /// The same, a piece at a time.
+    fn stream_parts(&self, data: &[u8], parts: &[Range<u64>]) -> Result<Vec<Vec<u8>>, String> {
+        let mut kept = vec![Vec::new(); parts.len()];
         let end = parts.iter().map(|part| part.end).max().unwrap_or(0);
-        let mut stream = Decompress::new(true);
+        let mut stream = Decompress::new(false);
         let mut piece = vec![0; PIECE];
         let mut at = 0;
         while at < end {
-            let input = usize::try_from(stream.total_in()).ok().and_then(|read| self.data.get(read..));
+            let input = usize::try_from(stream.total_in()).ok().and_then(|read| data.get(read..));
             let input = input.unwrap_or(&[]);
             let status = stream.decompress(input, &mut piece, FlushDecompress::None);
             let status = status.map_err(|error| error.to_string())?;
             let piece = &piece[..(stream.total_out() - at) as usize];
-            for (part, (_, bytes)) in parts.iter().zip(&mut kept) {
+            for (part, bytes) in parts.iter().zip(&mut kept) {
                 let (from, to) = (part.start.max(at), part.end.min(stream.total_out()));
                 if from < to {
                     bytes.extend_from_slice(&piece[(from - at) as usize..(to - at) as usize]);
@@ -129,11 +143,22 @@ impl<'s> Compressed<'s> {
             let stands = piece.is_empty() || status == Status::StreamEnd;
             at = stream.total_out();
             if stands && at < end {
-                return Err(format!("ends after {at} bytes of {}", self.size));
+                return Err(self.ends_after(at));
             }
         }
         Ok(kept)
     }
+
+    fn ends_after(&self, end: u64) -> String {
+        format!("ends after {end} bytes of {}", self.size)
+    }
+}
+
+/// The deflate stream within a zlib stream (RFC 1950) without a preset dictionary, which ELF files do not use.
+fn deflate_stream(data: &[u8]) -> Option<&[u8]> {
+    let (&[method, flags], stream) = data.split_first_chunk::<2>()?;
+    let sound = method & 0xf == 8 && flags & 0x20 == 0 && u16::from_be_bytes([method, flags]) % 31 == 0;
+    sound.then_some(stream)
 }
 
 fn zstd(data: &[u8], inflated: &mut [u8]) -> Result<usize, String> {
@@ -183,12 +208,17 @@ mod tests {
         let section = with_header(1, text.len() as u64, &data);
         let compressed = Compressed::with_header(&elf(), &section).unwrap();
         let wanted = [0..0, 0..1, 5..400_000, 399_000..400_001, 999_999..1_000_000];
-        for ((start, bytes), part) in compressed.inflate_parts(&wanted).unwrap().into_iter().zip(wanted) {
+        for ((start, bytes), part) in
+            compressed.inflate_parts(&wanted).unwrap().into_iter().zip(wanted.clone())
+        {
             assert_eq!(
                 (start, bytes.as_slice()),
                 (part.start, &text[part.start as usize..part.end as usize])
             );
         }
+        let streamed = compressed.stream_parts(deflate_stream(&data).unwrap(), &wanted).unwrap();
+        let windowed = compressed.inflate_parts(&wanted).unwrap();
+        assert!(windowed.into_iter().map(|(_, bytes)| bytes).eq(streamed));
         let part = |from, to| [Range { start: from, end: to }];
         assert!(
             compressed.inflate_parts(&part(5, 1_000_001)).unwrap_err().contains("ends after 1000000 bytes")

@@ -14,3 +14,4 @@ pub mod spawn;
 pub mod start;
 pub mod thread;
 pub mod wait;
+pub mod window;

@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 
 use gimli::{
     Abbreviations, AttributeValue, DebugAbbrev, DebugAbbrevOffset, DebugAddrBase, DebugAranges,
-    DebugInfoOffset, DebugRngListsBase, Dwarf, DwarfFileType, RangeListsOffset, Reader, RunTimeEndian,
-    UnitHeader, UnitType,
+    DebugInfoOffset, DebugLineOffset, DebugRngListsBase, Dwarf, DwarfFileType, RangeListsOffset, Reader,
+    RunTimeEndian, UnitHeader, UnitType,
 };
 
 use super::guarded::Guarded;
@@ -76,7 +76,7 @@ impl Ranges {
 pub(super) struct Scan {
     /// Offsets of the units that hold an address.
     pub(super) units: BTreeMap<u64, Vec<usize>>,
-    /// Whether every unit says which addresses it holds, so that what is not found has no unit.
+    /// Whether every unit could be read, so that what is not found has no unit.
     pub(super) complete: bool,
 }
 
@@ -109,11 +109,11 @@ impl Scan {
                 }
             };
             // Damage to one unit costs only its own names.
-            let says = seen.first_entry(abbrev, &header).and_then(|entry| match entry {
+            let read = seen.first_entry(abbrev, &header).and_then(|entry| match entry {
                 Some(entry) => entry.ranges(dwarf, &header, &mut found),
-                None => Ok(true),
+                None => Ok(()),
             });
-            scan.complete &= says.unwrap_or(false);
+            scan.complete &= read.is_ok();
         }
         Ok(scan)
     }
@@ -180,7 +180,8 @@ struct First<'s> {
     ranges: Option<AttributeValue<Guarded<'s>>>,
     addresses: DebugAddrBase<usize>,
     lists: DebugRngListsBase<usize>,
-    has_lines: bool,
+    /// Its line program.
+    lines: Option<DebugLineOffset>,
 }
 
 impl<'s> First<'s> {
@@ -191,21 +192,15 @@ impl<'s> First<'s> {
         let mut entries = header.entries_raw(abbreviations, None)?;
         let Some(abbreviation) = entries.read_abbreviation()? else { return Ok(None) };
         let lists = DebugRngListsBase::default_for_encoding_and_file(header.encoding(), DwarfFileType::Main);
-        let mut first = First {
-            low: None,
-            high: None,
-            ranges: None,
-            addresses: DebugAddrBase(0),
-            lists,
-            has_lines: false,
-        };
+        let mut first =
+            First { low: None, high: None, ranges: None, addresses: DebugAddrBase(0), lists, lines: None };
         for spec in abbreviation.attributes() {
             let attribute = entries.read_attribute(*spec)?;
             match (attribute.name(), attribute.value()) {
                 (gimli::DW_AT_low_pc, value) => first.low = Some(value),
                 (gimli::DW_AT_high_pc, value) => first.high = Some(value),
                 (gimli::DW_AT_ranges, value) => first.ranges = Some(value),
-                (gimli::DW_AT_stmt_list, _) => first.has_lines = true,
+                (gimli::DW_AT_stmt_list, AttributeValue::DebugLineRef(lines)) => first.lines = Some(lines),
                 (
                     gimli::DW_AT_addr_base | gimli::DW_AT_GNU_addr_base,
                     AttributeValue::DebugAddrBase(base),
@@ -217,13 +212,13 @@ impl<'s> First<'s> {
         Ok(Some(first))
     }
 
-    /// Gives the ranges of a unit to `found`. Whether it says any, or has no code.
+    /// Gives the ranges of a unit to `found`: those that it says, else those of its lines.
     fn ranges(
         &self,
         dwarf: &Dwarf<Guarded<'s>>,
         header: &UnitHeader<Guarded<'s>>,
         found: &mut impl FnMut(u64, u64),
-    ) -> gimli::Result<bool> {
+    ) -> gimli::Result<()> {
         let encoding = header.encoding();
         let address = |value: &Option<AttributeValue<Guarded<'s>>>| match value {
             Some(AttributeValue::Addr(address)) => Ok(Some(*address)),
@@ -243,20 +238,44 @@ impl<'s> First<'s> {
         if let Some(lists) = lists {
             let base = low.unwrap_or(0);
             let mut ranges = dwarf.ranges.ranges(lists, encoding, base, &dwarf.debug_addr, self.addresses)?;
-            let mut any = false;
             while let Some(range) = ranges.next()? {
-                any = true;
                 found(range.begin, range.end);
             }
-            return Ok(any || !self.has_lines);
+            return Ok(());
         }
-        let Some(low) = low else { return Ok(!self.has_lines) };
+        let Some(low) = low else { return self.line_ranges(dwarf, header, found) };
         let end = match &self.high {
             Some(AttributeValue::Udata(size)) => low.checked_add(*size),
             high => address(high)?,
         };
-        let Some(end) = end.filter(|&end| low < end) else { return Ok(!self.has_lines) };
-        found(low, end);
-        Ok(true)
+        match end.filter(|&end| low < end) {
+            Some(end) => found(low, end),
+            None => self.line_ranges(dwarf, header, found)?,
+        }
+        Ok(())
+    }
+
+    /// Assembler files and files with nothing but data say no ranges.
+    fn line_ranges(
+        &self,
+        dwarf: &Dwarf<Guarded<'s>>,
+        header: &UnitHeader<Guarded<'s>>,
+        found: &mut impl FnMut(u64, u64),
+    ) -> gimli::Result<()> {
+        let Some(lines) = self.lines else { return Ok(()) };
+        let program = dwarf.debug_line.program(lines, header.encoding().address_size, None, None)?;
+        let mut rows = program.rows();
+        let mut begin = None;
+        while let Some((_, row)) = rows.next_row()? {
+            let first = *begin.get_or_insert(row.address());
+            if row.end_sequence() {
+                // Linkers put what they left out to address 0.
+                if first != 0 {
+                    found(first, row.address());
+                }
+                begin = None;
+            }
+        }
+        Ok(())
     }
 }
