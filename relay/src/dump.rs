@@ -12,6 +12,7 @@ use crate::output::{self, Output};
 use crate::proc::Tasks;
 use crate::record::{Frame, Reached, Sink, Thread, Unreached};
 use crate::reserved;
+use crate::serve;
 use crate::state::{Fixed, Slot, asked, phase, slots, state};
 use crate::sys::calls::{self, now};
 use crate::sys::memory::Leading;
@@ -35,15 +36,28 @@ struct Job<'a> {
     leading: RefCell<Leading>,
     /// The alternate signal stack that was set before.
     alternate: Cell<Option<AltStack>>,
+    /// A connection by which somebody from outside asks.
+    client: Option<i32>,
 }
 
 /// Makes a dump because of a signal. All signals must be blocked.
 pub(crate) fn make(arrival: &Arrival<'_>, fixed: &Fixed, leading: Leading, is_fatal: bool) -> Leading {
+    state().is_fatal.store(is_fatal, Ordering::Release);
+    lead(arrival, fixed, leading, None)
+}
+
+/// Serves a connection. All signals must be blocked.
+pub(crate) fn serve(arrival: &Arrival<'_>, fixed: &Fixed, leading: Leading, client: i32) -> Leading {
+    state().is_fatal.store(false, Ordering::Release);
+    lead(arrival, fixed, leading, Some(client))
+}
+
+fn lead(arrival: &Arrival<'_>, fixed: &Fixed, leading: Leading, client: Option<i32>) -> Leading {
     let state = state();
-    state.is_fatal.store(is_fatal, Ordering::Release);
+    state.is_asked.store(client.is_some(), Ordering::Release);
     state.crashed_inside.store(false, Ordering::Release);
     state.phase.store(phase::STARTED, Ordering::Release);
-    let job = Job { arrival, fixed, leading: RefCell::new(leading), alternate: Cell::new(None) };
+    let job = Job { arrival, fixed, leading: RefCell::new(leading), alternate: Cell::new(None), client };
     stack::run_on(fixed.dump_stack_top(), work, &job, &state.saved);
     signal::mask(Change::Set, u64::MAX);
     state.saved.store(0, Ordering::Release);
@@ -68,6 +82,9 @@ fn work(job: &Job<'_>) {
     // The one that was set may hold the frame of the handler that waits for us.
     job.alternate.set(stack::alternate(Some(&job.fixed.nested_stack())));
     signal::mask(Change::Unblock, FAULTS);
+    if let Some(client) = job.client {
+        return serve::run(job.arrival, job.fixed, client);
+    }
     let options = &job.fixed.options;
     let start = now();
     let limit = u64::from(options.limit_ms) * MILLISECOND;

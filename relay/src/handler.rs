@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering;
 use crate::disposition::{self, Role, die, pass_on};
 use crate::dump;
 use crate::options::AfterQuit;
+use crate::socket;
 use crate::state::{Fixed, fixed, phase, state};
 use crate::sys::calls;
 use crate::sys::memory::Leading;
@@ -19,7 +20,9 @@ pub(crate) fn on_signal(arrival: &Arrival<'_>) {
     }
     match disposition::role(arrival.signal) {
         Some(Role::Relay) => {
-            if !threads::answer(arrival, &fixed.options) {
+            if is_of_a_descriptor(arrival) {
+                on_request(arrival, fixed);
+            } else if !threads::answer(arrival, &fixed.options) {
                 pass_on(arrival);
             }
         }
@@ -36,6 +39,34 @@ fn pass_on_elsewhere(arrival: &Arrival<'_>) {
         SIG_DFL => die(arrival),
         handler => signal::call_program(handler, arrival),
     }
+}
+
+/// Whether the kernel tells that something has happened to a descriptor (fcntl(2), `F_SETSIG`).
+fn is_of_a_descriptor(arrival: &Arrival<'_>) -> bool {
+    (1..=6).contains(&arrival.info.code())
+}
+
+/// Somebody has connected to the relay's socket.
+fn on_request(arrival: &Arrival<'_>, fixed: &Fixed) {
+    if !socket::is_ours(arrival.info.value() as u32 as i32) {
+        // Of a socket that is gone by now it must not kill the program.
+        if disposition::get(arrival.signal).handler != SIG_DFL {
+            pass_on(arrival);
+        }
+        return;
+    }
+    let blocked = signal::mask(Change::Set, u64::MAX);
+    let is_free = state().crashed.load(Ordering::Acquire) == 0;
+    if is_free && let Ok(leading) = Leading::take(&state().leader, calls::gettid()) {
+        let mut leading = leading;
+        while let Some(client) = socket::accept() {
+            leading = dump::serve(arrival, fixed, leading, client);
+            dump::release();
+            calls::close(client);
+        }
+        leading.end();
+    }
+    signal::mask(Change::Set, blocked);
 }
 
 fn on_trigger(arrival: &Arrival<'_>, fixed: &Fixed) {

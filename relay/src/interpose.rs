@@ -2,6 +2,7 @@
 use crate::disposition::{self, role};
 use crate::options::{MAX_PATH, Path};
 use crate::proc::Tasks;
+use crate::state::state;
 use crate::sys::calls;
 use crate::sys::signal::{self, Action};
 
@@ -107,5 +108,12 @@ pub fn complain(setting: &[u8]) {
     for part in [b"threaddump relay: cannot understand the setting '".as_slice(), setting, b"'\n"] {
         // There is nowhere else to say it.
         let _ = calls::write(2, part);
+    }
+}
+
+/// In a child of fork, so that it can be asked from outside under its own name.
+pub fn after_fork() {
+    if crate::state::fixed().is_some() {
+        state().is_own_process();
     }
 }

@@ -36,6 +36,8 @@ mod output;
 mod proc;
 mod record;
 mod reserved;
+mod serve;
+mod socket;
 mod state;
 mod symbols;
 mod sys;
@@ -97,5 +99,10 @@ pub fn install(options: Options) -> Result<(), InstallError> {
     let crashes = disposition::CRASHES.into_iter().filter(|_| options.crashes);
     let trigger = (options.trigger != 0).then_some(options.trigger);
     let mut signals = crashes.chain(trigger).chain([options.relay_signal]);
-    if signals.all(disposition::take) { Ok(()) } else { Err(InstallError::Signals) }
+    if !signals.all(disposition::take) {
+        return Err(InstallError::Signals);
+    }
+    // From here on a connection brings the signal, so it has its handler before.
+    socket::open(options.relay_signal);
+    Ok(())
 }

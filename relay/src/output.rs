@@ -91,7 +91,7 @@ fn close(fd: i32) {
 }
 
 /// Writes as much as there is time for.
-fn write_all(fd: i32, mut bytes: &[u8], deadline: u64) -> bool {
+pub(crate) fn write_all(fd: i32, mut bytes: &[u8], deadline: u64) -> bool {
     while !bytes.is_empty() {
         // Regular files can always be written to.
         if now() >= deadline || !calls::poll(fd, true, deadline) {

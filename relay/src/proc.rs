@@ -95,6 +95,14 @@ pub(crate) fn parse_syscall(text: &[u8]) -> Option<Registers> {
     Some(NATIVE?.registers_of_blocked(call, sp, pc))
 }
 
+/// Parses the start time in `/proc/PID/stat` (proc_pid_stat(5), field 22).
+fn parse_start_time(text: &[u8]) -> Option<u64> {
+    // The name, which is field 2, may hold anything.
+    let after = text.get(text.iter().rposition(|&byte| byte == b')')? + 1..)?;
+    let word = after.trim_ascii().split(|&byte| byte == b' ').nth(19)?;
+    core::str::from_utf8(word).ok()?.parse().ok()
+}
+
 /// The threads of the process, in `/proc`.
 #[derive(Debug)]
 pub(crate) struct Tasks {
@@ -137,6 +145,22 @@ impl Tasks {
         let length = calls::read(fd, buffer);
         calls::close(fd);
         Ok(buffer.get(..length?).unwrap_or_default())
+    }
+
+    /// Opens a file of the process. The name must end with a zero byte.
+    pub(crate) fn open_file(&self, name: &[u8]) -> Option<i32> {
+        calls::openat(self.directory, name, O_RDONLY | O_CLOEXEC, 0).ok()
+    }
+
+    /// Opens the file of a thread that tells where it waits in the kernel.
+    pub(crate) fn open_syscall(&self, tid: u32) -> Option<i32> {
+        self.open_file(Name::of(tid, b"syscall").as_path())
+    }
+
+    /// When the process was started, in ticks since the machine was.
+    pub(crate) fn start_time(&self) -> Option<u64> {
+        let mut buffer = [0; 1024];
+        parse_start_time(self.read(b"stat\0", &mut buffer).ok()?)
     }
 
     pub(crate) fn open_maps(&self) -> Option<i32> {
@@ -196,6 +220,15 @@ mod tests {
         let expected = Status { state: b'D', blocked: 0xffff_fffe_7ffb_feff, filtered: true };
         assert_eq!(parse_status(text), expected);
         assert_eq!(parse_status(b"State:\t\nSigBlk:\tzz\n\n\xff\n"), Status::default());
+    }
+
+    #[test]
+    fn the_start_time_is_found_behind_any_name() {
+        let text = b"7 (a) 1 2 (b) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 98765 1 2\n";
+        assert_eq!(parse_start_time(text), Some(98765));
+        for bad in [&b""[..], b")", b"7 (x) S 1 2", b"7 (x"] {
+            assert_eq!(parse_start_time(bad), None);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use crate::sys::calls::{self, AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_RDONLY};
 
 /// Out of the way of programs that expect the next number.
-const LOWEST: usize = 200;
+pub(crate) const LOWEST: usize = 200;
 /// For the output, the list of threads, and a file of one of them.
 const SPARES: usize = 3;
 

@@ -41,6 +41,8 @@ pub(crate) struct Slot {
     pub(crate) context: AtomicU64,
     /// Address of its `siginfo_t`, once parked.
     pub(crate) info: AtomicU64,
+    /// Its thread pointer, once parked, if somebody from outside asks; else 0.
+    pub(crate) pointer: AtomicU64,
 }
 
 /// All threads of a dump.
@@ -86,6 +88,8 @@ pub(crate) struct State {
     pub(crate) phase: AtomicU32,
     /// Whether the process dies after this dump.
     pub(crate) is_fatal: AtomicBool,
+    /// Whether somebody from outside asks for this dump.
+    pub(crate) is_asked: AtomicBool,
     /// Counts answers; the leader waits for its change.
     pub(crate) answers: AtomicU32,
     /// Threads that crashed while another one made a dump.
@@ -106,6 +110,7 @@ static STATE: State = State {
     generation: AtomicU32::new(1),
     phase: AtomicU32::new(phase::IDLE),
     is_fatal: AtomicBool::new(false),
+    is_asked: AtomicBool::new(false),
     answers: AtomicU32::new(0),
     crashed: AtomicU32::new(0),
     joining: AtomicU32::new(0),
@@ -206,6 +211,9 @@ impl State {
             self.leader.store(0, Ordering::Release);
             crate::reserved::renew();
             take_over();
+            if let Some(fixed) = fixed() {
+                crate::socket::renew(fixed.options.relay_signal);
+            }
         }
         forked
     }

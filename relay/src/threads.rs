@@ -10,6 +10,7 @@ use crate::proc::{self, Tasks};
 use crate::state::{MAX_THREADS, Slot, asked, phase, slots, state};
 use crate::sys::calls::{self, now};
 use crate::sys::signal::{self, Arrival, Info, SI_QUEUE};
+use crate::sys::socket;
 
 /// After so long without an answer it is asked what the silent ones are doing.
 const LOOK_AFTER: u64 = 50_000_000;
@@ -18,6 +19,8 @@ const MAX_ROUNDS: u32 = 16;
 /// Looks, a millisecond apart, at a running thread that blocks the signal. On a busy machine a new thread was
 /// seen not to have run for more than 20.
 const BLOCKED_LOOKS: u32 = 250;
+/// In the place of the thread pointer: the thread may ask the kernel for it, as it is under no filter.
+const MAY_TELL: u64 = 1;
 /// Nanoseconds in a millisecond.
 pub(crate) const MILLISECOND: u64 = 1_000_000;
 /// A parked thread goes on by itself when a dump has not ended so long after its limit.
@@ -89,6 +92,9 @@ fn park_in(slot: &Slot, arrival: &Arrival<'_>) -> bool {
     slot.context.store(arrival.context as u64, Ordering::Relaxed);
     slot.info.store(arrival.info_address() as u64, Ordering::Relaxed);
     slot.signal.store(arrival.signal, Ordering::Relaxed);
+    if slot.pointer.load(Ordering::Acquire) == MAY_TELL {
+        slot.pointer.store(socket::thread_pointer(), Ordering::Relaxed);
+    }
     // In the handler of a crash the relay signal is blocked, so it may not have been sent.
     let done = change(slot, asked::QUEUED, asked::PARKED) || change(slot, asked::BLOCKED, asked::PARKED);
     if done {
@@ -159,6 +165,8 @@ impl Asking<'_> {
         let slot = slots()?.get(index)?;
         slot.context.store(0, Ordering::Relaxed);
         slot.info.store(0, Ordering::Relaxed);
+        let tells = tid == self.tid && state().is_asked.load(Ordering::Acquire);
+        slot.pointer.store(u64::from(tells) * MAY_TELL, Ordering::Relaxed);
         slot.signal.store(self.options.relay_signal, Ordering::Relaxed);
         slot.state.store(how, Ordering::Release);
         slot.tid.store(tid, Ordering::Release);
@@ -195,6 +203,9 @@ impl Asking<'_> {
         };
         if status.blocked & signal::bit(relay) != 0 {
             return status.state == b'R';
+        }
+        if state().is_asked.load(Ordering::Acquire) && !status.filtered {
+            slot.pointer.store(MAY_TELL, Ordering::Release);
         }
         if !change(slot, asked::BLOCKED, asked::QUEUED) {
             return false;

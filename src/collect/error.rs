@@ -2,7 +2,7 @@
 use std::fmt;
 use std::io;
 
-use super::capabilities;
+use super::{RelayRefusal, capabilities};
 use crate::ids::{Pid, Tid};
 
 /// Why a process could not be looked at.
@@ -59,6 +59,13 @@ pub enum CollectError {
         pid: Pid,
         /// The cause that was found.
         reason: PermissionReason,
+    },
+    /// It cannot be asked by way of the relay.
+    NoRelay {
+        /// The process.
+        pid: Pid,
+        /// The cause.
+        reason: RelayRefusal,
     },
     /// A program of an architecture or mode we do not know.
     UnsupportedArch {
@@ -247,6 +254,9 @@ impl fmt::Display for CollectError {
             CollectError::Permission { pid, reason } => {
                 write!(f, "cannot attach to process {pid}: operation not permitted: {reason}")
             }
+            CollectError::NoRelay { pid, reason } => {
+                write!(f, "cannot ask the relay of process {pid}: {reason}")
+            }
             CollectError::UnsupportedArch { pid, what } => {
                 write!(f, "cannot read process {pid}: it is {what}")
             }
@@ -286,6 +296,7 @@ impl CollectError {
             }
             CollectError::AlreadyTraced { tracer: None, .. } => "end the debugger or let it detach first",
             CollectError::Permission { reason, .. } => reason.advice(),
+            CollectError::NoRelay { pid, reason } => return Some(reason.advice(*pid)),
             CollectError::UnsupportedArch { .. } => "use a threaddump that is built for the same machine",
             CollectError::Executed { .. } => "run it again",
             CollectError::Itself { .. } => "give the id of another process",
@@ -317,6 +328,7 @@ mod tests {
             CollectError::AlreadyTraced { pid, tracer: parent },
             CollectError::AlreadyTraced { pid, tracer: None },
             CollectError::Permission { pid, reason: PermissionReason::NotDumpable },
+            CollectError::NoRelay { pid, reason: RelayRefusal::Absent },
             CollectError::UnsupportedArch { pid, what: "a 32-bit program for arm".into() },
             CollectError::Executed { pid },
             CollectError::Itself { pid },

@@ -19,7 +19,12 @@ pub(super) struct Fingerprint {
 impl Fingerprint {
     /// `None` if the auxiliary vector cannot be read or has no such entry.
     pub(super) fn read(dir: &ProcDir, memory: &Memory, arch: Arch) -> Option<Fingerprint> {
-        let address = random_address(arch, &dir.read("auxv").ok()?)?;
+        Fingerprint::of(&dir.read("auxv").ok()?, memory, arch)
+    }
+
+    /// By an auxiliary vector that is known.
+    pub(super) fn of(auxv: &[u8], memory: &Memory, arch: Arch) -> Option<Fingerprint> {
+        let address = random_address(arch, auxv)?;
         let bytes = read_bytes(memory, memory.via(), address)?;
         Some(Fingerprint { address, bytes })
     }
@@ -37,10 +42,15 @@ fn read_bytes(memory: &Memory, via: Tid, address: u64) -> Option<[u8; 16]> {
 
 /// The auxiliary vector is pairs of words, type and value.
 fn random_address(arch: Arch, auxv: &[u8]) -> Option<u64> {
+    entry(arch, auxv, AT_RANDOM)
+}
+
+/// The value of an entry.
+pub(super) fn entry(arch: Arch, auxv: &[u8], wanted: u64) -> Option<u64> {
     let word = usize::from(arch.pointer_size());
     auxv.chunks_exact(2 * word).find_map(|pair| {
         let (kind, value) = pair.split_at(word);
-        (arch.number(kind) == AT_RANDOM).then(|| arch.number(value))
+        (arch.number(kind) == wanted).then(|| arch.number(value))
     })
 }
 

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 
+use super::relay::Asked;
 use crate::ids::Tid;
 use crate::proc::ProcDir;
 use crate::sys::memory;
@@ -35,12 +36,24 @@ pub(super) struct Memory {
     /// `/proc/PID/mem`. It stays bound to the program that ran when it was opened: once that is gone,
     /// by exit or by exec, nothing can be read.
     file: Option<File>,
+    /// The relay inside the process, which reads instead.
+    relay: Option<Asked>,
 }
 
 impl Memory {
     /// Of whatever program the thread runs at the time it is read.
     pub(super) fn of(via: Tid) -> Memory {
-        Memory { via, file: None }
+        Memory { via, file: None, relay: None }
+    }
+
+    /// By the relay inside the process, and in no other way.
+    pub(super) fn asked(via: Tid, relay: Asked) -> Memory {
+        Memory { via, file: None, relay: Some(relay) }
+    }
+
+    /// The relay inside the process.
+    pub(super) fn relay(&self) -> Option<&Asked> {
+        self.relay.as_ref()
     }
 
     /// By file where that is allowed, so that all that is read is of one program.
@@ -49,8 +62,8 @@ impl Memory {
     /// If both ways are refused; the error is that of the file.
     pub(super) fn bound(dir: &ProcDir, via: Tid) -> io::Result<Memory> {
         match dir.open_file("mem") {
-            Ok(file) => Ok(Memory { via, file: Some(file) }),
-            Err(_) if memory::can_read(via) => Ok(Memory { via, file: None }),
+            Ok(file) => Ok(Memory { via, file: Some(file), relay: None }),
+            Err(_) if memory::can_read(via) => Ok(Memory { via, file: None, relay: None }),
             Err(error) => Err(error),
         }
     }
@@ -63,6 +76,9 @@ impl Memory {
 
     /// The same by way of a thread that is known to live.
     pub(super) fn read_by(&self, via: Tid, address: u64, buffer: &mut [u8]) -> usize {
+        if let Some(relay) = &self.relay {
+            return relay.read(address, buffer);
+        }
         match &self.file {
             Some(file) => memory::read_from(file, address, buffer),
             None => memory::read(via, address, buffer),
@@ -72,7 +88,7 @@ impl Memory {
     /// Copies pieces of one size, one after the other, up to the first that cannot be read; gives their
     /// number. By file this takes a call for each.
     pub(super) fn read_pieces(&self, via: Tid, addresses: &[u64], buffer: &mut [u8], size: usize) -> usize {
-        if self.file.is_none() {
+        if self.file.is_none() && self.relay.is_none() {
             return memory::read_pieces(via, addresses, buffer, size);
         }
         let mut pieces = addresses.iter().zip(buffer.chunks_exact_mut(size));

@@ -24,23 +24,28 @@ mod modules;
 pub mod perf_map;
 mod prepare;
 mod proc;
+pub mod relay;
 mod stacks;
 
 use std::time::Duration;
 
 pub use error::{CollectError, PermissionReason};
 pub use prepare::{Prepared, prepare};
+pub use relay::RelayRefusal;
 
 use crate::ids::Tid;
 
 /// By what means to look at a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Via {
-    /// The best that is allowed: by ptrace, else without a stop, else with facts only.
+    /// The best that is allowed: by ptrace, else by the relay if the process has it, else without a stop, else
+    /// with facts only.
     #[default]
     Auto,
     /// By ptrace or not at all.
     Ptrace,
+    /// By the relay inside the process or not at all.
+    Relay,
     /// From `/proc`, so that nothing is stopped.
     Proc,
 }

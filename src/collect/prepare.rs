@@ -10,6 +10,7 @@ use super::fingerprint::Fingerprint;
 use super::jit::Lists;
 use super::memory::Memory;
 use super::modules::{self, Finder};
+use super::relay::{self, Asked};
 use super::{CollectError, Options, PermissionReason, Via, code, facts, live, proc};
 use crate::ids::{Pid, Tid};
 use crate::proc::{ProcDir, Stat, Status, parse_maps};
@@ -62,8 +63,10 @@ fn read(pid: Pid, options: &Options) -> Result<Prepared, CollectError> {
     let (dir, via) = working_dir(pid, &leader, &stat)?;
     let tracer = denied::tracer(&leader, Some(via));
     let arch = check_arch(pid, &dir)?;
-    let (maps_text, denial) = match dir.read("maps") {
+    let asked = (options.via == Via::Relay).then(|| relay::ask(pid, &leader, options.timeout)).transpose()?;
+    let (maps_text, denial) = match asked.as_ref().map_or_else(|| dir.read("maps"), Asked::maps) {
         Ok(text) => (text, None),
+        Err(_) if asked.is_some() => return Err(relay::silent(pid)),
         Err(error) if is_refusal(&error) => (Vec::new(), Some(denied::permission(pid, &dir))),
         Err(error) => return Err(cannot_read(pid, &leader, "maps", error)),
     };
@@ -72,15 +75,29 @@ fn read(pid: Pid, options: &Options) -> Result<Prepared, CollectError> {
         return Err(CollectError::Exited { pid });
     }
     check_threads(pid, &leader, &options.threads)?;
-    let memory = Memory::of(via);
+    let auxv = asked.as_ref().and_then(|asked| asked.auxv().ok());
+    let is_asked = asked.is_some();
+    let memory = asked.map_or_else(|| Memory::of(via), |asked| Memory::asked(via, asked));
     let mut finder = Finder::new(&memory, &dir);
     let modules = finder.find(&mappings, &[]);
     let problems = std::mem::take(&mut finder.problems);
-    let fingerprint = Fingerprint::read(&dir, &memory, arch);
+    let fingerprint = match &auxv {
+        Some(auxv) => Fingerprint::of(auxv, &memory, arch),
+        None if is_asked => None,
+        None => Fingerprint::read(&dir, &memory, arch),
+    };
+    // The thread that answers goes on until it is asked again.
+    memory.relay().into_iter().for_each(Asked::close);
     let mut facts = facts::read(pid, &dir, &stat, &status, arch);
+    facts.exe = facts.exe.or_else(|| relay::program(arch, auxv.as_deref()?, &mappings));
     facts.tracer.clone_from(&tracer);
-    let (root, options) = (dir.path().join("root"), options.clone());
-    let traced = tracer.map(|tracer| CollectError::AlreadyTraced { pid, tracer: Some(tracer) });
+    let mut root = dir.path().join("root");
+    if (is_asked || denial.is_some()) && std::fs::read_link(&root).is_err() {
+        // What is found elsewhere has to prove itself by its build ID.
+        root = PathBuf::from("/");
+    }
+    let options = options.clone();
+    let traced = tracer.filter(|_| !is_asked).map(|tracer| CollectError::AlreadyTraced { pid, tracer: Some(tracer) });
     let refusal = traced.or(denial);
     Ok(Prepared {
         pid,
@@ -131,8 +148,14 @@ impl Prepared {
     /// Looks for registered code by these descriptors of GDB's JIT interface (process addresses).
     pub fn follow_jit(&mut self, descriptors: &[u64]) {
         // The lists are read as 64-bit little-endian programs have them.
-        if self.facts.arch.pointer_size() == 8 && !self.facts.arch.is_big_endian() {
+        if self.facts.arch.pointer_size() == 8 && !self.facts.arch.is_big_endian() && !descriptors.is_empty() {
+            if self.memory.relay().is_some()
+                && let Ok(asked) = relay::ask(self.pid, &self.leader, self.options.timeout)
+            {
+                self.memory = Memory::asked(self.via, asked);
+            }
             self.jit = Lists::read(&self.memory, descriptors);
+            self.memory.relay().into_iter().for_each(Asked::close);
         }
     }
 
@@ -146,15 +169,34 @@ impl Prepared {
             (Via::Proc, _) => proc::capture(self, None),
             (Via::Ptrace, Some(refusal)) => Err(refusal),
             (Via::Ptrace, None) => live::capture(self).map_err(|(_, error)| error),
-            (Via::Auto, Some(refusal)) => proc::capture(self, Some(refusal)),
+            (Via::Relay, _) => relay::capture(self, None).map_err(|(_, error)| error),
+            (Via::Auto, Some(refusal)) => self.capture_refused(refusal),
             (Via::Auto, None) => match live::capture(self) {
                 Ok(snapshot) => Ok(snapshot),
                 Err((
                     prepared,
                     error @ (CollectError::AlreadyTraced { .. } | CollectError::Permission { .. }),
-                )) => proc::capture(*prepared, Some(error)),
+                )) => prepared.capture_refused(error),
                 Err((_, error)) => Err(error),
             },
+        }
+    }
+
+    /// Without ptrace: by the relay; but if only a filter on our side stands in the way, or another debugger
+    /// holds the threads, without any help of the process.
+    fn capture_refused(self, refusal: CollectError) -> Result<Snapshot, CollectError> {
+        match &refusal {
+            CollectError::Permission { reason, .. } if *reason != PermissionReason::Seccomp => {}
+            _ => return proc::capture(self, Some(refusal)),
+        }
+        match relay::capture(self, Some(&refusal)) {
+            Ok(snapshot) => Ok(snapshot),
+            Err((prepared, CollectError::NoRelay { reason, .. })) => {
+                let mut snapshot = proc::capture(*prepared, Some(refusal))?;
+                snapshot.fallback_reason.iter_mut().for_each(|text| *text += &format!("; no relay: {reason}"));
+                Ok(snapshot)
+            }
+            Err((_, error)) => Err(error),
         }
     }
 }

@@ -49,6 +49,8 @@ pub enum Source {
     Proc,
     /// A core file.
     Core,
+    /// The relay inside the process, which held its threads.
+    Relay,
 }
 
 /// Facts about the process.

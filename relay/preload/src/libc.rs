@@ -17,6 +17,12 @@ pub(crate) type PthreadCreateFn =
     unsafe extern "C" fn(*mut c_ulong, *const c_void, StartFn, *mut c_void) -> c_int;
 pub(crate) type KeyCreateFn =
     unsafe extern "C" fn(*mut u32, Option<unsafe extern "C" fn(*mut c_void)>) -> c_int;
+/// Of musl.
+pub(crate) type AtForkFn = unsafe extern "C" fn(Option<ForkFn>, Option<ForkFn>, Option<ForkFn>) -> c_int;
+/// Of glibc, with the library that the functions are in.
+pub(crate) type RegisterAtForkFn =
+    unsafe extern "C" fn(Option<ForkFn>, Option<ForkFn>, Option<ForkFn>, *mut c_void) -> c_int;
+pub(crate) type ForkFn = unsafe extern "C" fn();
 pub(crate) type SetSpecificFn = unsafe extern "C" fn(u32, *const c_void) -> c_int;
 pub(crate) type SigprocmaskFn = unsafe extern "C" fn(c_int, *const [u64; 16], *mut [u64; 16]) -> c_int;
 

@@ -1,7 +1,9 @@
 //! What happens when the library is loaded.
+use core::mem::transmute;
+
 use relay::{Options, install};
 
-use crate::libc::{environment, getauxval};
+use crate::libc::{AtForkFn, RegisterAtForkFn, environment, getauxval, next};
 use crate::{signals, threads};
 
 #[used]
@@ -28,7 +30,28 @@ extern "C" fn start() {
     }
     if install(options).is_ok() {
         threads::prepare();
+        forks();
     }
+}
+
+/// Has every child of fork(3) take a name of its own.
+fn forks() {
+    let (glibc, musl) = (next(c"__register_atfork"), next(c"pthread_atfork"));
+    if glibc != 0 {
+        // SAFETY: the C library's function of that name.
+        let register = unsafe { transmute::<usize, RegisterAtForkFn>(glibc) };
+        // SAFETY: this library is never unloaded.
+        unsafe { register(None, None, Some(after_fork), core::ptr::null_mut()) };
+    } else if musl != 0 {
+        // SAFETY: the C library's function of that name.
+        let register = unsafe { transmute::<usize, AtForkFn>(musl) };
+        // SAFETY: this library is never unloaded.
+        unsafe { register(None, None, Some(after_fork)) };
+    }
+}
+
+unsafe extern "C" fn after_fork() {
+    relay::interpose::after_fork();
 }
 
 fn is_preloaded() -> bool {

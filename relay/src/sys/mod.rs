@@ -13,6 +13,7 @@ pub(crate) mod memory;
 pub(crate) mod once;
 pub(crate) mod process;
 pub(crate) mod signal;
+pub(crate) mod socket;
 pub(crate) mod stack;
 
 pub use capi::threaddump_relay_install;

@@ -103,10 +103,12 @@ pub enum Format {
 /// How to look at a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum ViaChoice {
-    /// By ptrace if that is allowed; else as with proc
+    /// By ptrace if that is allowed; else by the relay, if the process has it; else as with proc
     Auto,
     /// By ptrace or not at all
     Ptrace,
+    /// By the relay inside the process (threaddump-relay(7)) or not at all
+    Relay,
     /// From /proc, without stopping anything
     Proc,
 }
@@ -116,6 +118,7 @@ impl From<ViaChoice> for Via {
         match choice {
             ViaChoice::Auto => Via::Auto,
             ViaChoice::Ptrace => Via::Ptrace,
+            ViaChoice::Relay => Via::Relay,
             ViaChoice::Proc => Via::Proc,
         }
     }

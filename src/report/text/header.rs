@@ -27,7 +27,7 @@ pub(super) fn write(report: &Report, style: &Style, out: &mut dyn Write) -> io::
     }
     line("system", style.text(&system(process)), style, out)?;
     line("captured", style.text(&capture(report)), style, out)?;
-    if let Some(reason) = &report.fallback_reason {
+    if let Some(reason) = report.fallback_reason.as_ref().filter(|_| report.source != Source::Relay) {
         line("because", style.text(reason), style, out)?;
     }
     if let Some(advice) = &report.fallback_advice {
@@ -108,13 +108,16 @@ fn capture(report: &Report) -> String {
     let how = match report.source {
         Source::Ptrace => "by ptrace",
         Source::Proc => "from /proc",
+        Source::Relay => "via relay",
         Source::Core => return format!("{} in a core file", words::time(&report.captured_at)),
     };
     let held = match report.pause_ns {
         Some(ns) => format!("held for {}", words::duration(ns)),
         None => "nothing was stopped".to_owned(),
     };
-    format!("{} {how}, {held}", words::time(&report.captured_at))
+    let why = report.fallback_reason.as_ref().filter(|_| report.source == Source::Relay);
+    let why = why.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    format!("{} {how}{why}, {held}", words::time(&report.captured_at))
 }
 
 fn missing(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {

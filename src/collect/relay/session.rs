@@ -1,0 +1,244 @@
+//! The other end of what the relay serves: requests of a fixed size, and answers that are hostile, since the
+//! process writes them. Every length is limited before anything is kept.
+use std::io::{self, Read, Write};
+
+use threaddump_arch::{Arch, NATIVE, Registers};
+
+const MAGIC: &[u8; 8] = b"tdrelay\0";
+const VERSION: u32 = 1;
+const HELLO: usize = 24;
+/// Kinds of requests.
+const MAPS: u32 = 1;
+const AUXV: u32 = 2;
+const SYSCALL: u32 = 3;
+const READ: u32 = 4;
+const HOLD: u32 = 5;
+const RELEASE: u32 = 6;
+/// Bytes of a record before the saved context: thread, what became of it, thread pointer.
+const HEAD: usize = 16;
+/// Longest saved context of a thread.
+const MAX_CONTEXT: usize = 4096;
+/// Most threads.
+const MAX_THREADS: usize = 1 << 16;
+/// Longest file; a map of a million lines has as much.
+const MAX_FILE: usize = 128 << 20;
+/// Most bytes of memory asked for at once.
+const MAX_READ: usize = 32 << 20;
+
+/// What became of asking a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It holds still.
+    Held,
+    /// It blocks the signal.
+    Blocks,
+    /// It did not answer in time.
+    Silent,
+    /// It has ended.
+    Gone,
+}
+
+/// A thread, as the relay tells of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// Id in the pid namespace of the process.
+    pub tid: i32,
+    /// What became of asking it.
+    pub answer: Answer,
+    /// What it was interrupted with, if it holds still.
+    pub registers: Option<Registers>,
+}
+
+/// A connection that was greeted.
+#[derive(Debug)]
+pub struct Session<S> {
+    stream: S,
+    context: usize,
+    pid: u32,
+}
+
+impl<S: Read + Write> Session<S> {
+    /// Reads the greeting.
+    ///
+    /// # Errors
+    /// Those of reading; `InvalidData` if it is none, or of another version.
+    pub fn open(mut stream: S) -> io::Result<Session<S>> {
+        let mut hello = [0; HELLO];
+        stream.read_exact(&mut hello)?;
+        let (pid, context) = (number(&hello, 12), number(&hello, 16) as usize);
+        if hello[..8] != *MAGIC || number(&hello, 8) != VERSION || context > MAX_CONTEXT {
+            return Err(nonsense());
+        }
+        Ok(Session { stream, context, pid })
+    }
+
+    /// Process id in its own pid namespace.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub(super) fn stream_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
+    /// Its `/proc/PID/maps`.
+    ///
+    /// # Errors
+    /// Those of the connection, which is of no use after any.
+    pub fn maps(&mut self) -> io::Result<Vec<u8>> {
+        self.file(MAPS, 0)
+    }
+
+    /// Its auxiliary vector.
+    ///
+    /// # Errors
+    /// Those of the connection, which is of no use after any.
+    pub fn auxv(&mut self) -> io::Result<Vec<u8>> {
+        self.file(AUXV, 0)
+    }
+
+    /// `/proc/PID/task/TID/syscall` of a thread; empty if it cannot be read.
+    ///
+    /// # Errors
+    /// Those of the connection, which is of no use after any.
+    pub fn syscall(&mut self, tid: i32) -> io::Result<Vec<u8>> {
+        self.file(SYSCALL, tid.cast_unsigned())
+    }
+
+    /// Copies from `address` until the buffer is full or the memory ends; gives the number of bytes.
+    ///
+    /// # Errors
+    /// Those of the connection, which is of no use after any.
+    pub fn read(&mut self, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        for part in buffer.chunks_mut(MAX_READ) {
+            let Some(at) = address.checked_add(done as u64) else { break };
+            self.request(READ, 0, at, part.len() as u64)?;
+            let copied = self.pieces_into(part)?;
+            done += copied;
+            if copied < part.len() {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Has all threads hold still.
+    ///
+    /// # Errors
+    /// Those of the connection, which is of no use after any.
+    pub fn hold(&mut self) -> io::Result<Vec<Told>> {
+        self.request(HOLD, 0, 0, 0)?;
+        let mut count = [0; 4];
+        self.stream.read_exact(&mut count)?;
+        let count = number(&count, 0) as usize;
+        if count > MAX_THREADS {
+            return Err(nonsense());
+        }
+        let mut record = vec![0; HEAD + self.context];
+        let mut threads = Vec::new();
+        for _ in 0..count {
+            self.stream.read_exact(&mut record)?;
+            threads.push(parse(&record)?);
+        }
+        Ok(threads)
+    }
+
+    /// Lets them go on.
+    ///
+    /// # Errors
+    /// Those of the connection, which is of no use after any.
+    pub fn release(&mut self) -> io::Result<()> {
+        self.request(RELEASE, 0, 0, 0)?;
+        self.stream.read_exact(&mut [0; 4])
+    }
+
+    fn request(&mut self, kind: u32, thread: u32, address: u64, length: u64) -> io::Result<()> {
+        let first = u64::from(kind) | u64::from(thread) << 32;
+        let words = [first, address, length].map(u64::to_le_bytes);
+        self.stream.write_all(words.as_flattened())
+    }
+
+    /// The length of the next piece.
+    fn piece(&mut self) -> io::Result<usize> {
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length)?;
+        Ok(number(&length, 0) as usize)
+    }
+
+    fn file(&mut self, kind: u32, thread: u32) -> io::Result<Vec<u8>> {
+        self.request(kind, thread, 0, 0)?;
+        let mut bytes = Vec::new();
+        loop {
+            let length = self.piece()?;
+            if length == 0 {
+                return Ok(bytes);
+            }
+            if length > MAX_FILE - bytes.len() {
+                return Err(nonsense());
+            }
+            // Only what has come takes memory.
+            if Read::by_ref(&mut self.stream).take(length as u64).read_to_end(&mut bytes)? != length {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    fn pieces_into(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        loop {
+            let length = self.piece()?;
+            if length == 0 {
+                return Ok(done);
+            }
+            let place = buffer.get_mut(done..done.saturating_add(length)).ok_or_else(nonsense)?;
+            self.stream.read_exact(place)?;
+            done += length;
+        }
+    }
+}
+
+fn nonsense() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the relay's answer makes no sense")
+}
+
+fn number(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+fn parse(record: &[u8]) -> io::Result<Told> {
+    let tid = i32::try_from(number(record, 0)).ok().filter(|&tid| tid > 0).ok_or_else(nonsense)?;
+    let answer = match number(record, 4) {
+        2 => Answer::Held,
+        1 | 3 => Answer::Silent,
+        4 => Answer::Blocks,
+        5 => Answer::Gone,
+        _ => return Err(nonsense()),
+    };
+    let pointer = u64::from(number(record, 8)) | u64::from(number(record, 12)) << 32;
+    let registers = match (answer, NATIVE) {
+        (Answer::Held, Some(arch)) => registers(arch, record.get(HEAD..).unwrap_or_default(), pointer),
+        _ => None,
+    };
+    Ok(Told { tid, answer, registers })
+}
+
+/// The registers in a saved context, and those that it has not in their own words.
+fn registers(arch: Arch, context: &[u8], pointer: u64) -> Option<Registers> {
+    let mut registers = arch.registers_from_signal_context(context)?;
+    if arch == Arch::X86_64 {
+        let selector = |at: usize| context.get(at..)?.first_chunk().map(|word| u16::from_le_bytes(*word));
+        for (name, value) in [("cs", selector(184)), ("gs", selector(186)), ("fs", selector(188))] {
+            set(&mut registers, name, value.map(u64::from));
+        }
+        set(&mut registers, "fs_base", Some(pointer).filter(|&pointer| pointer > 1));
+    }
+    Some(registers)
+}
+
+fn set(registers: &mut Registers, name: &str, value: Option<u64>) {
+    let id = registers.arch().iter().find(|(_, info)| info.name == name).map(|(id, _)| id);
+    if let (Some(id), Some(value)) = (id, value) {
+        registers.set(id, value);
+    }
+}
