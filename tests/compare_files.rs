@@ -123,7 +123,10 @@ fn what_is_no_dump_or_one_of_another_process_is_refused() {
         assert!(said.contains(what) && output.stdout.is_empty(), "{what}: {said}");
     }
     assert_eq!(compare(&["/nonexistent", path], b"").status.code(), Some(2));
-    assert_eq!(compare(&[path], b"").status.code(), Some(64));
+    // One alone is the name of a process.
+    assert_eq!(compare(&[path], b"").status.code(), Some(2));
+    assert_eq!(compare(&[], b"").status.code(), Some(64));
+    assert_eq!(compare(&[path, path, path], b"").status.code(), Some(64));
     assert_eq!(compare(&["--format", "gdb", path, path], b"").status.code(), Some(64));
 }
 

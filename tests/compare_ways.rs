@@ -1,6 +1,6 @@
 //! Threads of real programs that wait are the same by ptrace and by the relay inside of them: frames, registers,
-//! names and ends. The relay's own text is read here, without the names of functions, which for every source come
-//! from the same place.
+//! names and ends. This is asked of `threaddump compare`; and once more the relay's own text is read here, which
+//! it makes without anybody's help, and without the names of functions.
 mod programs;
 mod support;
 
@@ -66,6 +66,8 @@ fn start(name: &str) -> Result<programs::Program, Stop> {
 fn run(name: &str) -> Result<(), Stop> {
     let program = start(name)?;
     std::thread::sleep(Duration::from_secs(1));
+    let counts = asked(name, &program)?;
+    enough(counts)?;
     let mut counts = [0; Verdict::ALL.len()];
     let mut texts = Vec::new();
     for pid in program.processes() {
@@ -92,10 +94,43 @@ fn run(name: &str) -> Result<(), Stop> {
     if !texts.is_empty() {
         return Err(Stop::Fail(texts.join("\n")));
     }
+    enough([identical, moved, unreachable, differing])
+}
+
+/// Whether there was a comparison at all.
+fn enough([identical, moved, _, differing]: [usize; 4]) -> Result<(), Stop> {
     if identical == 0 || identical * 100 < (identical + moved + differing) * 95 {
         return Err(Stop::Fail(format!("only {identical} threads were really compared, {moved} moved")));
     }
     Ok(())
+}
+
+/// What the command says of all processes of a program.
+fn asked(name: &str, program: &programs::Program) -> Result<[usize; 4], Stop> {
+    let mut counts = [0; 4];
+    for pid in program.processes() {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_threaddump"));
+        command.args(["compare", "--format", "json"]).arg(pid.to_string()).env_remove("LD_PRELOAD");
+        let output = command.output().map_err(|error| error.to_string())?;
+        let said = || {
+            let (out, error) =
+                (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            Stop::Fail(format!("process {pid}: {}\n{error}{out}", output.status))
+        };
+        if !output.status.success() {
+            return Err(said());
+        }
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|_| said())?;
+        for (count, verdict) in counts.iter_mut().zip(Verdict::ALL) {
+            let number = value["summary"][verdict.as_str()].as_u64().ok_or_else(said)?;
+            *count += usize::try_from(number).map_err(|_| said())?;
+        }
+    }
+    let [identical, moved, unreachable, differing] = counts;
+    let text =
+        format!("{identical} identical, {moved} moved, {unreachable} unreachable, {differing} differing");
+    record::summary(&format!("threaddump compare: {name}: {text}"));
+    Ok(counts)
 }
 
 fn both(pid: i32) -> Result<Comparison, Stop> {

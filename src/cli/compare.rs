@@ -1,4 +1,5 @@
 //! Comparing two dumps.
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -7,17 +8,56 @@ use super::Exit;
 use super::args::{CompareArgs, CompareFormat};
 use super::output::{Output, spare};
 use super::render::style;
+use super::{targets, values};
+use crate::collect::{self, CollectError, Via};
 use crate::compare::read::{ReadError, read};
 use crate::compare::text::Options;
 use crate::compare::{Comparison, Dump, Question, compare, json, text};
+use crate::dump;
 use crate::error::Failure;
 
+/// For what one look has changed for the other.
+const ROUNDS: usize = 3;
+
 pub(super) fn run(arguments: &CompareArgs) -> Result<Exit, Failure> {
-    let (first, second) = (arguments.first.as_path(), arguments.second.as_path());
-    spare(&[Some(first), Some(second)], &[arguments.output.as_deref()])?;
-    let (left, right) = (load(first)?, load(second)?);
-    let comparison = moments(left, right)?;
+    let comparison = match arguments.what.as_slice() {
+        [target] => ways(target, arguments)?,
+        files => {
+            let paths: Vec<&Path> = files.iter().map(Path::new).collect();
+            let read: Vec<Option<&Path>> = paths.iter().copied().map(Some).collect();
+            spare(&read, &[arguments.output.as_deref()])?;
+            let mut dumps = paths.into_iter().map(load);
+            let (Some(left), Some(right)) = (dumps.next(), dumps.next()) else {
+                return Err(Failure::usage("two files are needed"));
+            };
+            moments(left?, right?)?
+        }
+    };
     print(&comparison, arguments)
+}
+
+/// One process by ptrace and by the relay inside of it.
+fn ways(target: &OsStr, arguments: &CompareArgs) -> Result<Comparison, Failure> {
+    let text = target.to_str().ok_or_else(|| Failure::usage("a name of a process is text"))?;
+    let target = values::target(text).map_err(|error| Failure::usage(error.to_string()))?;
+    let mut found = targets::find(std::slice::from_ref(&target), false)?;
+    let Some(&pid) = found.pids.first() else {
+        let failure = found.failures.pop();
+        return Err(failure.unwrap_or_else(|| Failure::new("there is nothing to compare")));
+    };
+    let options = dump::Options::with_debug_dirs(arguments.debug_dirs.iter().cloned());
+    let look = |via| {
+        let how = collect::Options { timeout: arguments.timeout, via, ..collect::Options::default() };
+        let report = dump::live::<CollectError>(pid, &how, &options, |_, _| Ok(()));
+        report.map(|report| Dump::from(&report)).map_err(Failure::from)
+    };
+    Comparison::best_of(ROUNDS, || {
+        let mut comparison = compare(Question::Ways, look(Via::Ptrace)?, look(Via::Relay)?);
+        if !comparison.is_same() {
+            comparison.settle(&look(Via::Ptrace)?);
+        }
+        Ok(comparison)
+    })
 }
 
 /// # Errors

@@ -22,6 +22,7 @@ const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
        threaddump watch [OPTIONS] <PID|NAME>
        threaddump core [OPTIONS] <COREFILE>
        threaddump replay [OPTIONS] <SNAPSHOT>
+       threaddump compare [OPTIONS] <PID|NAME>
        threaddump compare [OPTIONS] <FILE> <FILE>
        threaddump symbolize [OPTIONS] [FILE]
        threaddump completions <SHELL>";
@@ -36,7 +37,7 @@ Exit status: that of the program, or 128 and the number of the signal that ended
 125 threaddump failed, 126 the program cannot be run, 127 it was not found, 64 wrong usage";
 
 const COMPARE_EXIT: &str = "\
-Exit status: 0 nothing moved, 1 threads moved, appeared or ended, 2 nothing could be compared,
+Exit status: 0 the same (with two files: nothing moved), 1 different, 2 nothing could be compared,
 64 wrong usage";
 
 const PATTERN_HELP: &str = "Write each dump to a file: %p pid, %t seconds since 1970, %n number";
@@ -104,11 +105,12 @@ pub(super) enum Command {
     /// files it names are still there.
     #[command(after_help = "Exit status: as for a dump")]
     Replay(ReplayArgs),
-    /// Show which threads have moved between two dumps of a process
+    /// Compare what ptrace and the relay see of a process, or two dumps in JSON
     ///
-    /// The dumps were written with --format json. A thread has moved if its frames, its system call or its
-    /// registers are not the same; one that hangs has not moved. Stacks are shown side by side, where there is
-    /// room for that.
+    /// With a process, it is dumped by ptrace and by the relay inside of it (threaddump-relay(7)); threads that
+    /// wait have to be the same. With two files that were written with --format json, which threads have moved
+    /// between the dumps is shown; one that hangs has not moved. Stacks are side by side, where there is room
+    /// for that.
     #[command(after_help = COMPARE_EXIT)]
     Compare(CompareArgs),
     /// Name the frames of a text that has only places in modules

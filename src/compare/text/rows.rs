@@ -1,5 +1,5 @@
 //! What is beside each other.
-use super::super::{Compared, Comparison, Frame, Question, Thread, moments, ways};
+use super::super::{Compared, Comparison, Frame, Question, Thread, Verdict, moments, ways};
 use crate::report::words;
 
 /// A line of both sides.
@@ -16,6 +16,8 @@ pub(super) fn of(comparison: &Comparison, thread: &Compared) -> Vec<Row> {
     let mut rows = Vec::new();
     let doing = |thread: Option<&Thread>| thread.map(doing).filter(|text| !text.is_empty());
     push(&mut rows, doing(left), doing(right));
+    // From inside nobody tells the call.
+    rows.iter_mut().for_each(|row| row.same |= thread.verdict == Verdict::Identical);
     frames(frames_of(comparison, left), frames_of(comparison, right), thread, &mut rows);
     let has_frames = |thread: Option<&Thread>| thread.is_some_and(|thread| !thread.frames.is_empty());
     for difference in thread.differences.iter().filter(|difference| difference.frame.is_none()) {
