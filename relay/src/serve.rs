@@ -75,7 +75,8 @@ impl Session<'_> {
         loop {
             let mut request = [0; REQUEST];
             self.receive(&mut request)?;
-            let word = |at: usize| request.get(at..at + 8)?.first_chunk().map(|word| u64::from_le_bytes(*word));
+            let word =
+                |at: usize| request.get(at..at + 8)?.first_chunk().map(|word| u64::from_le_bytes(*word));
             let (first, address, length) = (word(0)?, word(8)?, word(16)?);
             let (kind, number) = (first as u32, (first >> 32) as u32);
             match kind {

@@ -57,7 +57,8 @@ impl<'a> Finder<'a> {
         let root = dir.read_link("root").unwrap_or_default();
         let files = Root::open(&dir.path().join("root"));
         // Who may only ask the relay sees no root of the process; most have ours, and a file proves itself.
-        let files = if memory.relay().is_some() { files.or_else(|_| Root::open(Path::new("/"))) } else { files };
+        let files =
+            if memory.relay().is_some() { files.or_else(|_| Root::open(Path::new("/"))) } else { files };
         let files = files.ok();
         Finder { memory, dir, root, files, copies_left: MAX_COPIES, problems: Vec::new() }
     }

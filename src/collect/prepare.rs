@@ -97,7 +97,8 @@ fn read(pid: Pid, options: &Options) -> Result<Prepared, CollectError> {
         root = PathBuf::from("/");
     }
     let options = options.clone();
-    let traced = tracer.filter(|_| !is_asked).map(|tracer| CollectError::AlreadyTraced { pid, tracer: Some(tracer) });
+    let traced =
+        tracer.filter(|_| !is_asked).map(|tracer| CollectError::AlreadyTraced { pid, tracer: Some(tracer) });
     let refusal = traced.or(denial);
     Ok(Prepared {
         pid,
@@ -148,7 +149,8 @@ impl Prepared {
     /// Looks for registered code by these descriptors of GDB's JIT interface (process addresses).
     pub fn follow_jit(&mut self, descriptors: &[u64]) {
         // The lists are read as 64-bit little-endian programs have them.
-        if self.facts.arch.pointer_size() == 8 && !self.facts.arch.is_big_endian() && !descriptors.is_empty() {
+        if self.facts.arch.pointer_size() == 8 && !self.facts.arch.is_big_endian() && !descriptors.is_empty()
+        {
             if self.memory.relay().is_some()
                 && let Ok(asked) = relay::ask(self.pid, &self.leader, self.options.timeout)
             {
@@ -193,7 +195,10 @@ impl Prepared {
             Ok(snapshot) => Ok(snapshot),
             Err((prepared, CollectError::NoRelay { reason, .. })) => {
                 let mut snapshot = proc::capture(*prepared, Some(refusal))?;
-                snapshot.fallback_reason.iter_mut().for_each(|text| *text += &format!("; no relay: {reason}"));
+                snapshot
+                    .fallback_reason
+                    .iter_mut()
+                    .for_each(|text| *text += &format!("; no relay: {reason}"));
                 Ok(snapshot)
             }
             Err((_, error)) => Err(error),

@@ -51,7 +51,9 @@ impl fmt::Display for RelayRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RelayRefusal::Absent => f.write_str("it has not identified itself as holding the relay"),
-            RelayRefusal::Foreign { holder } => write!(f, "the name of its socket is held by process {holder}"),
+            RelayRefusal::Foreign { holder } => {
+                write!(f, "the name of its socket is held by process {holder}")
+            }
             RelayRefusal::OtherNamespace => f.write_str("its socket is in another network namespace"),
             RelayRefusal::OtherUser { uid } => write!(f, "it answers only user {uid} and root"),
             RelayRefusal::Filtered => {
@@ -214,7 +216,8 @@ fn objection(status: &Status, text: &[u8]) -> Option<RelayRefusal> {
         return Some(RelayRefusal::Filtered);
     }
     let own = nix::unistd::geteuid().as_raw();
-    let other = status.uid.and_then(|[real, effective, ..]| [real, effective].into_iter().find(|&id| id != own));
+    let other =
+        status.uid.and_then(|[real, effective, ..]| [real, effective].into_iter().find(|&id| id != own));
     if let Some(uid) = other.filter(|_| own != 0) {
         return Some(RelayRefusal::OtherUser { uid });
     }

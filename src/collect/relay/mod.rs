@@ -69,11 +69,22 @@ struct Caught {
 
 fn begin(prepared: &mut Prepared) -> Result<Before, CollectError> {
     let pid = prepared.pid;
+    // Before one of the threads is busy with answering.
+    let tids = prepared.leader.list_tasks().map_err(|_| CollectError::Exited { pid })?;
+    let (mut known, mut outer) = (HashMap::new(), HashMap::new());
+    for tid in tids {
+        let Ok(stat) = prepared.leader.stat(Some(tid)) else { continue };
+        known.insert(tid, facts::thread(tid, stat));
+        outer.insert(inner_id(prepared, tid), tid);
+    }
     let asked = ask(pid, &prepared.leader, prepared.options.timeout)?;
     let failed = |_| silent(pid);
     let (maps, auxv) = (asked.maps().map_err(failed)?, asked.auxv().map_err(failed)?);
     let memory = Memory::asked(prepared.via, asked);
-    if prepared.fingerprint.as_ref().is_some_and(|fingerprint| !fingerprint.matches(&memory, Some(prepared.via)))
+    if prepared
+        .fingerprint
+        .as_ref()
+        .is_some_and(|fingerprint| !fingerprint.matches(&memory, Some(prepared.via)))
     {
         return Err(CollectError::Executed { pid });
     }
@@ -84,13 +95,6 @@ fn begin(prepared: &mut Prepared) -> Result<Before, CollectError> {
     let mappings = parse_maps(&maps);
     if prepared.facts.exe.is_none() {
         prepared.facts.exe = program(arch, &auxv, &mappings);
-    }
-    let tids = prepared.leader.list_tasks().map_err(|_| CollectError::Exited { pid })?;
-    let (mut known, mut outer) = (HashMap::new(), HashMap::new());
-    for tid in tids {
-        let Ok(stat) = prepared.leader.stat(Some(tid)) else { continue };
-        known.insert(tid, facts::thread(tid, stat));
-        outer.insert(inner_id(prepared, tid), tid);
     }
     Ok(Before { memory, mappings, facts: known, outer })
 }
@@ -198,7 +202,8 @@ impl Copying<'_> {
             self.copier.arena.clear();
         }
         let sp = thread.registers.as_ref().and_then(|registers| registers.sp()).filter(|&sp| sp != 0);
-        if let (Some(sp), true) = (sp, thread.stacks.iter().all(|piece: &MemoryPiece| piece.bytes.is_empty())) {
+        if let (Some(sp), true) = (sp, thread.stacks.iter().all(|piece: &MemoryPiece| piece.bytes.is_empty()))
+        {
             let what = format!("cannot read the stack of thread {} at {sp:#x}", thread.tid);
             thread.problems.push(Problem::of_thread("stack", thread.tid, what));
         }

@@ -242,3 +242,84 @@ fn set(registers: &mut Registers, name: &str, value: Option<u64>) {
         registers.set(id, value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Answers with these bytes, whatever is asked.
+    struct Answers(Cursor<Vec<u8>>);
+
+    impl Read for Answers {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+
+    impl Write for Answers {
+        fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+            Ok(buffer.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn session(answers: &[u8]) -> Session<Answers> {
+        let numbers = [VERSION, 42, 192, 0].map(u32::to_le_bytes);
+        let bytes = [MAGIC, numbers.as_flattened(), answers].concat();
+        Session::open(Answers(Cursor::new(bytes))).expect("a greeting")
+    }
+
+    fn pieces(bytes: &[u8], size: usize) -> Vec<u8> {
+        let pieces = bytes.chunks(size.max(1));
+        let mut all: Vec<u8> =
+            pieces.flat_map(|piece| [&(piece.len() as u32).to_le_bytes()[..], piece].concat()).collect();
+        all.extend([0; 4]);
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sent_in_pieces_arrives_whole(
+            bytes in prop::collection::vec(any::<u8>(), 0..5000),
+            size in 1_usize..700,
+            room in 0_usize..6000,
+        ) {
+            let sent = pieces(&bytes, size);
+            prop_assert_eq!(&session(&sent).maps().expect("whole"), &bytes);
+            let mut buffer = vec![0; room];
+            match session(&sent).read(0x1000, &mut buffer) {
+                Ok(length) if room > 0 => {
+                    prop_assert_eq!(length, bytes.len());
+                    prop_assert_eq!(&buffer[..length], &bytes[..]);
+                }
+                Ok(length) => prop_assert_eq!(length, 0, "nothing was asked"),
+                Err(_) => prop_assert!(bytes.len() > room, "more came than was asked for"),
+            }
+        }
+
+        #[test]
+        fn a_held_thread_has_the_registers_that_were_sent(words in prop::collection::vec(any::<u64>(), 24)) {
+            let context: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let heads = [1_u32, 7, 2, 0x2000, 0].map(u32::to_le_bytes);
+            let told = session(&[heads.as_flattened(), &context].concat()).hold().expect("a record");
+            prop_assert_eq!((told.len(), told[0].tid, told[0].answer), (1, 7, Answer::Held));
+            let registers = told[0].registers.as_ref().expect("a context");
+            // `uc_mcontext` begins at word 5; rsp and rip are its words 15 and 16.
+            prop_assert_eq!((registers.sp(), registers.pc()), (Some(words[20]), Some(words[21])));
+        }
+
+        #[test]
+        fn no_answer_is_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = Session::open(Answers(Cursor::new(bytes.clone())));
+            let mut session = session(&bytes);
+            let _ = (session.hold(), session.maps(), session.read(1, &mut [0; 9]), session.release());
+        }
+    }
+}
