@@ -85,7 +85,7 @@ pub fn write(comparison: &Comparison, out: &mut dyn Write) -> io::Result<()> {
         threads: threads(comparison),
         notes: &comparison.notes,
     };
-    report::json::write_value(&object, out)
+    report::json::write_indented(&object, out)
 }
 
 fn side(dump: &Dump) -> Side<'_> {

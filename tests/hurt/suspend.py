@@ -42,6 +42,14 @@ def field(name, of):
     return re.search(r"%s:\s*(\S+)" % name, open("/proc/%d/status" % of).read()).group(1)
 
 
+def stopped(*pids):
+    """Their states, once all have stopped: who is released by a tracer is awake for a moment."""
+    deadline = time.time() + 5
+    while any(field("State", of) != "T" for of in pids) and time.time() < deadline:
+        time.sleep(0.01)
+    return " ".join(field("State", of) for of in pids)
+
+
 expect(rb"outer\$ $")
 for options in ("", "--once"):
     # A shell stops itself, and is in a process group of its own.
@@ -58,7 +66,7 @@ for options in ("", "--once"):
         command("suspend")
         expect(rb"Stopped")
         expect(rb"outer\$ $")
-        print("suspended:", field("State", tool_pid), field("State", inner))
+        print("suspended:", stopped(tool_pid, inner))
         command("fg")
         expect(rb"run")
         time.sleep(0.5)
@@ -85,7 +93,7 @@ for _ in range(2):
     os.kill(inner, signal.SIGSTOP)
     expect(rb"Stopped")
     expect(rb"outer\$ $")
-    print("stopped:", field("State", tool_pid), field("State", inner))
+    print("stopped:", stopped(tool_pid, inner))
     command("fg")
     expect(rb"wait\r\n")
     time.sleep(0.3)
