@@ -37,6 +37,7 @@ impl Failure {
                 failure.advise("check the permissions of the file and its directory")
             }
             io::ErrorKind::NotFound => failure.advise("check the path"),
+            io::ErrorKind::FileTooLarge => failure.advise("raise the limit (ulimit -f), or write less"),
             io::ErrorKind::StorageFull => failure.advise("free some space, or write to another file system"),
             _ => failure,
         }

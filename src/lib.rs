@@ -9,6 +9,7 @@ compile_error!("threaddump works on Linux only: it needs ptrace and /proc as Lin
 
 pub mod cli;
 pub mod collect;
+pub mod compare;
 pub mod core_pattern;
 pub mod crashes;
 pub mod debuginfod;

@@ -1,5 +1,6 @@
 //! The command line: from arguments to an exit status.
 mod args;
+mod compare;
 mod core;
 mod core_pattern;
 mod crashes;
@@ -33,6 +34,7 @@ use args::{Cli, Command};
 
 /// Runs the program with these arguments, the first being its own name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    crate::sys::signals::ignore_file_sizes();
     let (exit, quiet) = match args::parse(arguments) {
         Ok(cli) => (run(&cli), cli.is_quiet()),
         Err(error) => return usage(&error).into(),
@@ -60,6 +62,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Watch(arguments)) => watch::run(arguments),
         Some(Command::Core(arguments)) => core::run(arguments),
         Some(Command::Replay(arguments)) => replay::run(arguments),
+        Some(Command::Compare(arguments)) => compare::run(arguments),
         Some(Command::Symbolize(arguments)) => symbolize::run(arguments),
         Some(Command::Crashes(arguments)) => crashes::run(arguments),
         Some(Command::RelayHelper(arguments)) => helper::run(arguments),

@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Failure, plain};
+use crate::sys::start;
 
 const BUFFER: usize = 1 << 16;
 
@@ -40,7 +41,10 @@ impl Output {
     /// standard output.
     pub(super) fn open(path: Option<&Path>) -> Result<Output, Failure> {
         let place = match path.filter(|path| path.as_os_str() != "-") {
-            None => Place::Stdout(BufWriter::with_capacity(BUFFER, io::stdout().lock())),
+            None => {
+                check_stdout()?;
+                Place::Stdout(BufWriter::with_capacity(BUFFER, io::stdout().lock()))
+            }
             Some(path) if is_special(path) => {
                 let file = OpenOptions::new().write(true).open(path);
                 let file = file.map_err(|error| Failure::file("open", path, &error))?;
@@ -106,11 +110,23 @@ impl Output {
 
 /// Writes to standard output in one go; nobody reading is no error.
 pub(super) fn print(bytes: &[u8]) -> Result<(), Failure> {
+    check_stdout()?;
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(cannot_write_stdout(&error)),
         _ => Ok(()),
     }
+}
+
+/// Rust's runtime opens `/dev/null` in the place of a closed one, and writes would seem to succeed.
+///
+/// # Errors
+/// If standard output was closed when this program was started.
+pub(super) fn check_stdout() -> Result<(), Failure> {
+    if start::closed()[1] {
+        return Err(cannot_write_stdout(&io::Error::from_raw_os_error(nix::libc::EBADF)));
+    }
+    Ok(())
 }
 
 fn cannot_write_stdout(error: &io::Error) -> Failure {

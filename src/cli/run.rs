@@ -1,5 +1,6 @@
 //! Starting a program and following it.
 use std::io;
+use std::sync::Arc;
 
 use nix::sys::signal::Signal;
 
@@ -23,15 +24,20 @@ pub(super) fn run(arguments: &RunArgs) -> Result<Exit, Failure> {
     let dumper = Dumper::new(&arguments.follow, Stream::Stderr)?;
     let (signals, inherited) = take_signals(&[Signal::SIGUSR1, Signal::SIGUSR2]).map_err(own)?;
     let target = Target::Start(arguments.command.clone(), inherited);
-    let outcome = follow(target, arguments.follow.options(), &signals, |ticket| dumper.dump(ticket));
-    match outcome.map_err(|error| own(Failure::from(error)))? {
-        Outcome::Ended(end) => Ok(status(end)),
-        Outcome::NotStarted(error) => Err(not_started(arguments, &error)),
+    let writer = Arc::clone(&dumper);
+    let dump = move |ticket| writer.dump(&ticket);
+    let followed = follow(target, arguments.follow.options(), &signals, dump);
+    let followed = followed.map_err(|error| own(Failure::from(error)))?;
+    let (result, asked) = match followed.outcome {
+        Outcome::Ended(end) => (Ok(status(end)), false),
+        Outcome::NotStarted(error) => (Err(not_started(arguments, &error)), false),
         Outcome::Released(pid) => match attend(pid, &signals) {
-            Some(end) => Ok(status(end)),
-            None => Err(own(Failure::new(format!("cannot tell how process {pid} ended")))),
+            Some((end, asked)) => (Ok(status(end)), asked),
+            None => (Err(own(Failure::new(format!("cannot tell how process {pid} ended")))), false),
         },
-    }
+    };
+    dumper.finish(&followed.making, &signals, followed.asked || asked);
+    result
 }
 
 fn status(end: End) -> Exit {

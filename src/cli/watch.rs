@@ -1,7 +1,10 @@
 //! Following a process that runs.
+use std::sync::Arc;
+
 use super::Exit;
 use super::args::WatchArgs;
 use super::follow::{Dumper, Stream, take_signals};
+use super::output::check_stdout;
 use super::targets;
 use crate::collect::follow::{Target, follow};
 use crate::error::Failure;
@@ -12,8 +15,14 @@ pub(super) fn run(arguments: &WatchArgs) -> Result<Exit, Failure> {
         let failure = found.failures.pop();
         return Err(failure.unwrap_or_else(|| Failure::new("there is nothing to watch")));
     };
+    if arguments.follow.render.output.is_none() {
+        check_stdout()?;
+    }
     let dumper = Dumper::new(&arguments.follow, Stream::Stdout)?;
     let (signals, _) = take_signals(&[])?;
-    follow(Target::Running(pid), arguments.follow.options(), &signals, |ticket| dumper.dump(ticket))?;
+    let writer = Arc::clone(&dumper);
+    let dump = move |ticket| writer.dump(&ticket);
+    let followed = follow(Target::Running(pid), arguments.follow.options(), &signals, dump)?;
+    dumper.finish(&followed.making, &signals, followed.asked);
     Ok(dumper.exit())
 }

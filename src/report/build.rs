@@ -36,7 +36,7 @@ impl Default for ReportOptions {
 pub fn outline(snapshot: &Snapshot, options: &ReportOptions) -> Report {
     Report {
         schema: "threaddump/1",
-        tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
+        tool: Tool::own(),
         captured_at: time(snapshot.captured_at_ns).to_string(),
         source: snapshot.source,
         fallback_reason: snapshot.fallback_reason.clone(),

@@ -32,6 +32,14 @@ pub fn write_value(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()
     write_as(value, CompactFormatter, out)
 }
 
+/// Writes any value as one indented object and a newline, as harmless as a report.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn write_indented(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    write_as(value, PrettyFormatter::new(), out)
+}
+
 fn write_as(value: &impl Serialize, formatter: impl Formatter, out: &mut dyn Write) -> io::Result<()> {
     value.serialize(&mut Serializer::with_formatter(&mut *out, Harmless(formatter)))?;
     out.write_all(b"\n")

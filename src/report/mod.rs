@@ -17,3 +17,4 @@ pub mod text;
 pub use build::{ReportOptions, build, outline, signal_name};
 pub use model::*;
 pub use style::Style;
+pub(crate) use text::words;

@@ -77,6 +77,13 @@ pub struct Tool {
     pub version: &'static str,
 }
 
+impl Tool {
+    /// This program.
+    pub fn own() -> Tool {
+        Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") }
+    }
+}
+
 /// The process a report is about. Bytes that are not UTF-8 are written as `\xNN`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Process {

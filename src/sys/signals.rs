@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::pipes;
 use super::spawn::Inherited;
+use super::start;
 
 /// Signals that were blocked for this program, and where they are read.
 #[derive(Debug)]
@@ -48,7 +48,14 @@ pub fn take_over(wanted: &[Signal], ignored: u64) -> io::Result<(Signals, Inheri
     let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let mask = SigSet::thread_get_mask()?;
     set.thread_block()?;
-    Ok((Signals { fd }, Inherited { mask, ignores_children, ignores_pipes: pipes::were_ignored() }))
+    let inherited = Inherited {
+        mask,
+        ignores_children,
+        ignores_pipes: start::ignored_pipes(),
+        ignores_file_sizes: start::ignored_file_sizes(),
+        closed: start::closed(),
+    };
+    Ok((Signals { fd }, inherited))
 }
 
 impl Signals {
@@ -67,6 +74,12 @@ impl Signals {
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// A file that may not become larger (RLIMIT_FSIZE) is then an error of write(2), not the end of this program.
+pub fn ignore_file_sizes() {
+    // SAFETY: sets a disposition to one of the two fixed ones.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
 }
 
 /// Stops this whole program as the signal does by default, until it is continued. Nothing happens if the

@@ -30,6 +30,10 @@ pub struct Inherited {
     pub ignores_children: bool,
     /// Whether SIGPIPE was ignored when this program was started.
     pub ignores_pipes: bool,
+    /// Whether SIGXFSZ was.
+    pub ignores_file_sizes: bool,
+    /// Which of the descriptors 0, 1 and 2 were closed; we have something else there.
+    pub closed: [bool; 3],
 }
 
 /// Starts a process that will become the program. `arguments` begin with its name, which is looked for in
@@ -97,9 +101,16 @@ fn become_program(
     let mut byte = 0_u8;
     // SAFETY: one byte that is ours; all signals of ours are blocked, so nothing interrupts it for long.
     unsafe { libc::read(gate, (&raw mut byte).cast(), 1) };
-    let on_pipe = if inherited.ignores_pipes { libc::SIG_IGN } else { libc::SIG_DFL };
-    // SAFETY: sets a disposition to one of the two fixed ones. Rust ignores SIGPIPE for itself.
-    unsafe { libc::signal(libc::SIGPIPE, on_pipe) };
+    for (signal, ignored) in
+        [(libc::SIGPIPE, inherited.ignores_pipes), (libc::SIGXFSZ, inherited.ignores_file_sizes)]
+    {
+        // SAFETY: sets a disposition to one of the two fixed ones. We ignore these for ourselves.
+        unsafe { libc::signal(signal, if ignored { libc::SIG_IGN } else { libc::SIG_DFL }) };
+    }
+    for fd in (0..3).filter(|&fd| inherited.closed[fd as usize]) {
+        // SAFETY: the runtime has opened it, nobody uses it, and the pipes are not among these.
+        unsafe { libc::close(fd) };
+    }
     if inherited.ignores_children {
         // SAFETY: as above.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };

@@ -107,7 +107,8 @@ fn busybox() -> Result<Program, Stop> {
     Ok(Running::start(Command::new(program).args(["sleep", "1000"]), "busybox")?.into())
 }
 
-fn zoo(name: &str, variant: &str) -> Result<Program, Stop> {
+/// One of `tests/targets`.
+pub(crate) fn zoo(name: &str, variant: &str) -> Result<Program, Stop> {
     let target = all().into_iter().find(|target| target.source.name == name && target.variant == variant);
     let program = target.ok_or_else(|| format!("no target {name}[{variant}]"))?.build()?;
     Ok(Running::start_ready(&mut Command::new(program), name, "ready")?.into())

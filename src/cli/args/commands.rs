@@ -84,7 +84,7 @@ pub(in crate::cli) struct WatchArgs {
 }
 
 /// How to follow a process.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct FollowArgs {
     /// Deliver SIGQUIT also to a program that does not catch it, which ends it
     ///

@@ -1,5 +1,6 @@
 //! The definition of the command line. Doc comments here are the help texts and the man page.
 mod commands;
+mod compare;
 mod crashes;
 mod render;
 
@@ -13,6 +14,7 @@ pub(super) use commands::{
     CompletionsArgs, CoreArgs, CorePatternAction, CorePatternArgs, DumpArgs, FollowArgs, HandleCoreArgs,
     HelperArgs, InstallArgs, ReplayArgs, RunArgs, SymbolizeArgs, WatchArgs,
 };
+pub(super) use compare::{CompareArgs, CompareFormat};
 pub(super) use crashes::{
     CleanArgs, CrashesArgs, CrashesCommand, CrashesFormat, ListArgs, RemoveArgs, ShowArgs, StoreArgs,
 };
@@ -26,6 +28,8 @@ const USAGE: &str = "threaddump [OPTIONS] <PID|NAME>...
        threaddump core-pattern status|install|uninstall
        threaddump replay [OPTIONS] <SNAPSHOT>
        threaddump crashes list|show|remove|clean
+       threaddump compare [OPTIONS] <PID|NAME>
+       threaddump compare [OPTIONS] <FILE> <FILE>
        threaddump symbolize [OPTIONS] [FILE]
        threaddump completions <SHELL>";
 
@@ -37,6 +41,10 @@ Exit status: 0 everything shown, 1 threads or frames are missing, 2 nothing show
 const RUN_EXIT: &str = "\
 Exit status: that of the program, or 128 and the number of the signal that ended it;
 125 threaddump failed, 126 the program cannot be run, 127 it was not found, 64 wrong usage";
+
+const COMPARE_EXIT: &str = "\
+Exit status: 0 the same (with two files: nothing moved), 1 different, 2 nothing could be compared,
+64 wrong usage";
 
 const PATTERN_HELP: &str = "Write each dump to a file: %p pid, %t seconds since 1970, %n number";
 
@@ -114,6 +122,14 @@ pub(super) enum Command {
     /// what his own programs left. Of crashes that look alike the first and the latest are kept, and the
     /// rest is counted. threaddump-crashes(1) is the manual.
     Crashes(CrashesArgs),
+    /// Compare what ptrace and the relay see of a process, or two dumps in JSON
+    ///
+    /// With a process, it is dumped by ptrace and by the relay inside of it (threaddump-relay(7)); threads that
+    /// wait have to be the same. With two files that were written with --format json, which threads have moved
+    /// between the dumps is shown; one that hangs has not moved. Stacks are side by side, where there is room
+    /// for that.
+    #[command(after_help = COMPARE_EXIT)]
+    Compare(CompareArgs),
     /// Name the frames of a text that has only places in modules
     ///
     /// These are the lines of --format go, and those of the text, that hold a module, an offset and
@@ -145,6 +161,7 @@ impl Cli {
             Some(Command::Watch(arguments)) => arguments.follow.render.quiet,
             Some(Command::Symbolize(arguments)) => arguments.quiet,
             Some(Command::Crashes(arguments)) => arguments.command.store().quiet,
+            Some(Command::Compare(arguments)) => arguments.quiet,
             // The relay makes the dump if this one does not.
             Some(Command::RelayHelper(_)) => true,
             Some(Command::HandleCore(_) | Command::CorePattern(_) | Command::Completions(_)) => false,

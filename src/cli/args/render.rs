@@ -10,7 +10,7 @@ use crate::ids::Tid;
 use crate::source::PathMap;
 
 /// What to show of a snapshot, and how.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct RenderArgs {
     /// Form of the output
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]

@@ -41,6 +41,23 @@ pub(super) fn start(
     Err(cause)
 }
 
+/// Traces a program once more, and with it these other processes, as far as they are there.
+///
+/// # Errors
+/// If the program has ended or may not be traced.
+pub(super) fn again(
+    program: Pid,
+    pids: &[Pid],
+    options: Options,
+    tracees: &mut Tracees,
+) -> Result<(), CollectError> {
+    attach(program, options, tracees)?;
+    for &pid in pids.iter().filter(|&&pid| pid != program) {
+        let _ = attach(pid, options, tracees);
+    }
+    Ok(())
+}
+
 /// Traces all threads of a process, without stopping one.
 ///
 /// # Errors

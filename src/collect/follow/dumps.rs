@@ -1,5 +1,5 @@
 //! Dumps that were asked for and not copied yet, and what is held for them.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
@@ -28,12 +28,20 @@ pub(super) struct Dumps {
     line: Line,
     tickets: Sender<Ticket>,
     held: Vec<Held>,
+    /// Tickets whose copy is not made.
+    open: HashSet<u64>,
     count: u64,
 }
 
 impl Dumps {
-    pub(super) fn new(line: Line, tickets: Sender<Ticket>) -> Dumps {
-        Dumps { line, tickets, held: Vec::new(), count: 0 }
+    /// `count`: how many there have been.
+    pub(super) fn new(line: Line, tickets: Sender<Ticket>, count: u64) -> Dumps {
+        Dumps { line, tickets, held: Vec::new(), open: HashSet::new(), count }
+    }
+
+    /// How many there have been.
+    pub(super) fn count(&self) -> u64 {
+        self.count
     }
 
     /// Whether there has been one.
@@ -43,6 +51,11 @@ impl Dumps {
 
     pub(super) fn hold_any(&self) -> bool {
         !self.held.is_empty()
+    }
+
+    /// Whether somebody will ask for a copy.
+    pub(super) fn wait_for_copies(&self) -> bool {
+        !self.open.is_empty()
     }
 
     pub(super) fn holds(&self, tid: Tid) -> bool {
@@ -90,6 +103,7 @@ impl Dumps {
 
     fn ticket(&mut self, pid: Pid, cause: Cause, states: HashMap<Tid, char>) {
         self.count += 1;
+        self.open.insert(self.count);
         let line = self.line.clone();
         let ticket =
             Ticket { pid, cause, number: self.count, left_out: 0, made: Instant::now(), states, line };
@@ -111,6 +125,7 @@ impl Dumps {
 
     /// Lets go of what is held for a ticket; gives since when it was.
     fn release(&mut self, number: u64) -> Option<Instant> {
+        self.open.remove(&number);
         let at = self.held.iter().position(|held| held.number == number)?;
         let held = self.held.swap_remove(at);
         // Fails only for a thread that was killed meanwhile.

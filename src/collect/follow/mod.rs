@@ -9,6 +9,9 @@ mod attend;
 mod decide;
 mod dumps;
 mod events;
+mod job;
+mod making;
+mod orphans;
 mod own;
 mod ticket;
 mod tracees;
@@ -16,24 +19,27 @@ mod tracees;
 use std::ffi::OsString;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::Builder;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 
 pub use attend::attend;
+pub use making::Making;
+pub use own::asks_to_end;
 pub use ticket::{Cause, Ticket};
 
 use super::CollectError;
 use super::error::io_error;
 use super::live::wait_for_end;
 use crate::ids::{Pid, Tid};
-use crate::sys::signals::Signals;
+use crate::sys::signals::{Sent, Signals};
 use crate::sys::spawn::{Gated, Inherited};
 use crate::sys::thread;
-use crate::sys::wait::End;
+use crate::sys::wait::{self, End};
 use dumps::Dumps;
 use own::Own;
 use ticket::{Command, Line};
@@ -41,12 +47,6 @@ use tracees::Tracees;
 
 /// Nothing is missed if nothing wakes us, so this is only against what nobody thought of.
 const AT_LEAST: Duration = Duration::from_secs(2);
-
-/// Dumps that are made at the same time.
-const MOST_DUMPS: usize = 4;
-/// How long a further one, and what is held for it, waits for one of these. They have let go of the target, but
-/// whoever reads them may never come to the end.
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How to follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,9 +79,20 @@ pub enum Outcome {
     Released(Pid),
 }
 
+/// How following ended.
+#[derive(Debug)]
+pub struct Followed {
+    /// Why it is followed no more.
+    pub outcome: Outcome,
+    /// Whether somebody asked this program to end, by SIGHUP, SIGINT or SIGTERM.
+    pub asked: bool,
+    /// The dumps that are not written yet.
+    pub making: Making,
+}
+
 /// Follows until there is nothing to follow, or the user has enough. `dump` is called for each dump that is
 /// to be made, on threads that trace nothing; it prepares, captures by the ticket, and prints. When this
-/// returns, nothing is traced any more.
+/// returns, nothing is traced any more, but the last dumps may still be being written.
 ///
 /// # Errors
 /// If it cannot be traced or started; the cause is found out.
@@ -89,78 +100,163 @@ pub fn follow(
     target: Target,
     options: Options,
     signals: &Signals,
-    dump: impl Fn(Ticket) + Sync,
-) -> Result<Outcome, CollectError> {
-    let busy = AtomicUsize::new(0);
+    dump: impl Fn(Ticket) + Send + Sync + 'static,
+) -> Result<Followed, CollectError> {
+    let (dump, making) = (Arc::new(dump), Making::default());
+    let mut course = Course::of(&target);
+    let mut begin = Begin::with(target);
+    loop {
+        let (left, new) = traced(begin, course, options, signals, &dump, &making)?;
+        course = new;
+        let (program, signal) = match left {
+            Left::For(outcome) => return Ok(Followed { outcome, asked: course.asked, making }),
+            Left::ToStop(program, signal) => (program, signal),
+        };
+        let (stopped, sent) = job::stop_with(program, signal, signals);
+        course.never_stops |= !stopped;
+        course.sent = sent;
+        begin = Begin::Again(program);
+    }
+}
+
+/// What is kept while this program is stopped and nothing is traced.
+#[derive(Debug, Default)]
+struct Course {
+    /// Whether the program was started by us.
+    started: bool,
+    /// Dumps that were asked for.
+    count: u64,
+    asked: bool,
+    /// Whether the kernel does not stop us.
+    never_stops: bool,
+    /// The processes that were followed.
+    pids: Vec<Pid>,
+    /// Signals to this program that were not looked at.
+    sent: Vec<Sent>,
+}
+
+impl Course {
+    fn of(target: &Target) -> Course {
+        Course { started: matches!(target, Target::Start(..)), ..Course::default() }
+    }
+}
+
+/// What to do first.
+#[derive(Debug)]
+enum Begin {
+    Start(Vec<OsString>, Inherited),
+    Attach(Pid),
+    /// Once more, after a stop of this program.
+    Again(Pid),
+}
+
+impl Begin {
+    fn with(target: Target) -> Begin {
+        match target {
+            Target::Start(arguments, inherited) => Begin::Start(arguments, inherited),
+            Target::Running(pid) => Begin::Attach(pid),
+        }
+    }
+}
+
+/// Why a thread that traces has ended.
+#[derive(Debug)]
+enum Left {
+    For(Outcome),
+    /// This program is to stop by this signal, as that one has.
+    ToStop(Pid, Signal),
+}
+
+/// Traces by a thread that ends, and makes the dumps that are asked for.
+fn traced(
+    begin: Begin,
+    course: Course,
+    options: Options,
+    signals: &Signals,
+    dump: &Arc<impl Fn(Ticket) + Send + Sync + 'static>,
+    making: &Making,
+) -> Result<(Left, Course), CollectError> {
     std::thread::scope(|scope| {
         let (sender, tickets) = channel();
-        let tracer = move || (trace(target, options, signals, sender), thread::own_id());
+        let tracer = move || (trace(begin, course, options, signals, sender), thread::own_id());
         let tracer = Builder::new().spawn_scoped(scope, tracer).map_err(io_error("start a thread"))?;
+        let orphans = orphans::are_ours();
+        let often = if orphans { orphans::OFTEN } else { Duration::MAX };
         let mut left_out = 0;
-        for mut ticket in tickets {
+        loop {
+            let mut ticket: Ticket = match tickets.recv_timeout(often) {
+                Ok(ticket) => ticket,
+                Err(RecvTimeoutError::Timeout) => {
+                    orphans::collect(None);
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             ticket.left_out = left_out;
-            let slot = Slot::wait(&busy, ticket.made + PATIENCE);
-            let dump = &dump;
+            let dump = Arc::clone(dump);
             // What is left out goes away here, which lets go of what was held for it.
-            let made = slot.map(|slot| Builder::new().spawn_scoped(scope, move || (dump(ticket), slot)));
+            let made = making.slot(ticket.number, ticket.made).map(|slot| {
+                Builder::new().spawn(move || {
+                    dump(ticket);
+                    drop(slot);
+                })
+            });
             left_out = if matches!(made, Some(Ok(_))) { 0 } else { left_out + 1 };
         }
-        let (outcome, tracer) = tracer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let (result, tracer) = tracer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         wait_for_end(tracer);
-        outcome
+        result
     })
-}
-
-/// The right to be one of the dumps that are made at the same time.
-struct Slot<'b>(&'b AtomicUsize);
-
-impl<'b> Slot<'b> {
-    /// `None` if there is none in time.
-    fn wait(busy: &'b AtomicUsize, deadline: Instant) -> Option<Slot<'b>> {
-        loop {
-            if busy.fetch_add(1, Ordering::Relaxed) < MOST_DUMPS {
-                return Some(Slot(busy));
-            }
-            drop(Slot(busy));
-            if Instant::now() >= deadline {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-}
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// What the thread that traces does. Every ptrace request is made on it.
 fn trace(
-    target: Target,
+    begin: Begin,
+    mut course: Course,
     options: Options,
     signals: &Signals,
     tickets: Sender<Ticket>,
-) -> Result<Outcome, CollectError> {
-    let (pid, gated) = match target {
-        Target::Start(arguments, inherited) => {
+) -> Result<(Left, Course), CollectError> {
+    let mut tracees = Tracees::default();
+    let (pid, gated) = match begin {
+        Begin::Start(arguments, inherited) => {
             let (pid, gated) = attach::start(&arguments, inherited, options)?;
+            tracees.insert(pid.leader(), pid);
             (pid, Some(gated))
         }
-        Target::Running(pid) => (pid, None),
+        Begin::Attach(pid) => {
+            attach::attach(pid, options, &mut tracees)?;
+            (pid, None)
+        }
+        Begin::Again(pid) => {
+            if attach::again(pid, &std::mem::take(&mut course.pids), options, &mut tracees).is_err() {
+                let end = wait::reap(pid.leader()).ok().flatten();
+                return Ok((Left::For(end.map_or(Outcome::Released(pid), Outcome::Ended)), course));
+            }
+            (pid, None)
+        }
     };
-    let mut tracees = Tracees::default();
-    match &gated {
-        Some(_) => tracees.insert(pid.leader(), pid),
-        None => attach::attach(pid, options, &mut tracees)?,
-    }
-    let own = Own::new(gated.is_some().then_some(pid));
+    let own = Own::new(course.started.then_some(pid), course.never_stops);
     let (woken, wake) = io::pipe().map_err(io_error("make a pipe"))?;
     let (sender, commands) = channel();
-    let dumps = Dumps::new(Line::new(sender, wake), tickets);
-    let follower = Follower { pid, options, gated, tracees, dumps, own, ended: None, enough: false };
-    Ok(follower.run(signals, &commands, &woken))
+    let dumps = Dumps::new(Line::new(sender, wake), tickets, course.count);
+    let mut follower = Follower {
+        pid,
+        options,
+        gated,
+        tracees,
+        dumps,
+        own,
+        ended: None,
+        enough: false,
+        asked: course.asked,
+    };
+    std::mem::take(&mut course.sent).into_iter().for_each(|sent| follower.on_own(sent));
+    let left = follower.run(signals, &commands, &woken);
+    course.asked = follower.asked;
+    course.count = follower.dumps.count();
+    course.pids = follower.tracees.processes();
+    Ok((left, course))
 }
 
 /// The thread that traces, and what it knows.
@@ -176,21 +272,24 @@ struct Follower {
     ended: Option<End>,
     /// Whether the user, or the options, want no more.
     enough: bool,
+    asked: bool,
 }
 
 impl Follower {
-    fn run(mut self, signals: &Signals, commands: &Receiver<Command>, woken: &PipeReader) -> Outcome {
+    fn run(&mut self, signals: &Signals, commands: &Receiver<Command>, woken: &PipeReader) -> Left {
         self.gated.iter_mut().for_each(Gated::open);
         loop {
             self.drain();
             if let Some(end) = self.ended {
                 let failure = self.gated.as_mut().and_then(Gated::failure);
-                return failure.map_or(Outcome::Ended(end), Outcome::NotStarted);
+                return Left::For(failure.map_or(Outcome::Ended(end), Outcome::NotStarted));
             }
-            if self.enough {
-                return Outcome::Released(self.pid);
+            if self.enough || self.tracees.is_empty() {
+                return Left::For(Outcome::Released(self.pid));
             }
-            self.stop_with_job();
+            if let Some(signal) = self.job_stop() {
+                return Left::ToStop(self.pid, signal);
+            }
             wait_for(signals, woken, self.own.next_due());
             for sent in signals.read() {
                 self.on_own(sent);

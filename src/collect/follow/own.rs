@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use nix::libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2};
 use nix::sys::signal::{Signal, kill};
 
-use super::Follower;
+use super::{Follower, job};
 use crate::ids::Pid;
-use crate::sys::signals::{Sent, stop_self};
+use crate::sys::signals::Sent;
 
 /// Signals that are handed on.
 const HANDED_ON: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
@@ -25,6 +25,11 @@ const STOP: Duration = Duration::from_secs(5);
 pub(super) const STOPS: [(i32, Signal); 3] =
     [(SIGTSTP, Signal::SIGTSTP), (SIGTTIN, Signal::SIGTTIN), (SIGTTOU, Signal::SIGTTOU)];
 
+/// Whether a signal to this program is a request to end.
+pub fn asks_to_end(sent: Sent) -> bool {
+    matches!(sent.number, SIGHUP | SIGINT | SIGTERM)
+}
+
 /// A signal and its sender; `None` is the kernel.
 type Sending = (i32, Option<i32>);
 
@@ -39,11 +44,13 @@ pub(super) struct Own {
     seen: Vec<(Sending, Instant)>,
     quit_due: Option<Instant>,
     stop: Option<(Signal, Instant)>,
+    /// Whether we do not stop with the program but by the terminal's keys.
+    pub(super) never_stops: bool,
 }
 
 impl Own {
-    pub(super) fn new(child: Option<Pid>) -> Own {
-        Own { child, waiting: Vec::new(), seen: Vec::new(), quit_due: None, stop: None }
+    pub(super) fn new(child: Option<Pid>, never_stops: bool) -> Own {
+        Own { child, waiting: Vec::new(), seen: Vec::new(), quit_due: None, stop: None, never_stops }
     }
 
     /// Whether it matters where this signal to this process comes from.
@@ -107,20 +114,23 @@ impl Own {
         self.quit_due.take_if(|due| *due <= Instant::now()).is_some()
     }
 
-    /// Stops this program if the terminal wants that, and the program has stopped.
-    pub(super) fn stop_if(&mut self, stopped: impl FnOnce() -> bool) {
-        let Some((signal, when)) = self.stop else { return };
-        if when.elapsed() > STOP {
-            self.stop = None;
-        } else if stopped() {
-            self.stop = None;
-            stop_self(signal);
+    /// The signal by which this program is to stop, if it is: once the program has stopped, and the terminal
+    /// wanted that, or a shell is to see it. That one has stopped by another signal is no reason for anybody
+    /// else: where no shell waits for us, nobody would continue us.
+    pub(super) fn stop_for(&mut self, stopped: impl FnOnce() -> bool) -> Option<Signal> {
+        self.stop.take_if(|(_, when)| when.elapsed() > STOP);
+        let by_key = self.stop.is_some();
+        if !by_key && (self.child.is_none() || self.never_stops) || !stopped() {
+            return None;
         }
+        let by_key = self.stop.take().map(|(signal, _)| signal);
+        by_key.or_else(|| job::is_managed().then_some(Signal::SIGTSTP))
     }
 }
 
 impl Follower {
     pub(super) fn on_own(&mut self, sent: Sent) {
+        self.asked |= asks_to_end(sent);
         match (self.own.child, sent.number) {
             (Some(_), _) => self.own.take(sent),
             (None, SIGQUIT) => self.dumps.ask(self.pid),
@@ -136,10 +146,13 @@ impl Follower {
         }
     }
 
-    /// Stops with a program that was stopped from the terminal, for the shell to see. Never while a thread
-    /// of it runs: nobody would serve it.
-    pub(super) fn stop_with_job(&mut self) {
+    /// The signal by which this program is to stop with the one that was started. Never while a thread of it
+    /// runs, or is held.
+    pub(super) fn job_stop(&mut self) -> Option<Signal> {
+        if self.gated.is_some() || self.dumps.wait_for_copies() {
+            return None;
+        }
         let tracees = &self.tracees;
-        self.own.stop_if(|| tracees.all_listen());
+        self.own.stop_for(|| tracees.all_listen())
     }
 }

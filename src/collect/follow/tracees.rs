@@ -41,6 +41,18 @@ impl Tracees {
         self.0.retain(|&tid, tracee| tracee.pid != pid || tid == pid.leader());
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The processes, each once.
+    pub(super) fn processes(&self) -> Vec<Pid> {
+        let mut pids: Vec<Pid> = self.0.values().map(|tracee| tracee.pid).collect();
+        pids.sort_unstable_by_key(|pid| pid.0);
+        pids.dedup();
+        pids
+    }
+
     pub(super) fn all(&self) -> Vec<Tid> {
         self.0.keys().copied().collect()
     }

@@ -4,7 +4,7 @@ mod frames;
 mod header;
 mod registers;
 mod thread;
-pub(super) mod words;
+pub(crate) mod words;
 
 use std::io::{self, Write};
 

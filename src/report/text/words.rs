@@ -97,7 +97,7 @@ pub(in crate::report) fn end(thread: &Thread) -> Option<String> {
 }
 
 /// A length of time with three digits or so.
-pub(super) fn duration(ns: u64) -> String {
+pub(crate) fn duration(ns: u64) -> String {
     let seconds = ns as f64 / 1e9;
     match ns {
         0..1_000 => format!("{ns} ns"),
@@ -109,13 +109,13 @@ pub(super) fn duration(ns: u64) -> String {
 }
 
 /// A count with its noun.
-pub(super) fn count(number: usize, noun: &str) -> String {
+pub(crate) fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", grouped(number))
 }
 
 /// Digits in groups of three.
-pub(super) fn grouped(number: usize) -> String {
+pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -128,7 +128,7 @@ pub(super) fn grouped(number: usize) -> String {
 }
 
 /// An RFC 3339 time in UTC, to be read: `2025-11-23 21:00:00.123 UTC`.
-pub(super) fn time(rfc_3339: &str) -> String {
+pub(crate) fn time(rfc_3339: &str) -> String {
     let Some(bare) = rfc_3339.strip_suffix('Z') else { return rfc_3339.to_owned() };
     let (seconds, fraction) = bare.split_once('.').unwrap_or((bare, ""));
     let millis: String = fraction.chars().take(3).collect();
@@ -137,13 +137,13 @@ pub(super) fn time(rfc_3339: &str) -> String {
 }
 
 /// The same without fractions: start times have a resolution of 10 ms.
-pub(super) fn seconds(rfc_3339: &str) -> String {
+pub(crate) fn seconds(rfc_3339: &str) -> String {
     let whole = rfc_3339.split('.').next().unwrap_or(rfc_3339).trim_end_matches('Z');
     time(&format!("{whole}Z"))
 }
 
 /// The last part of a path.
-pub(super) fn base_name(path: &str) -> &str {
+pub(crate) fn base_name(path: &str) -> &str {
     path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(path)
 }
 
@@ -151,7 +151,7 @@ pub(super) fn base_name(path: &str) -> &str {
 const TAB: usize = 8;
 
 /// A line with spaces instead of tabs.
-pub(super) fn without_tabs(line: &str) -> String {
+pub(crate) fn without_tabs(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     let mut column = 0;
     for character in line.chars() {
@@ -167,7 +167,7 @@ pub(super) fn without_tabs(line: &str) -> String {
 }
 
 /// At most `max` characters.
-pub(super) fn limited(text: &str, max: usize) -> String {
+pub(crate) fn limited(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
