@@ -2,8 +2,8 @@
 //!
 //! Three processes share the work. The one that the kernel has started opens and reads what only root may read,
 //! parses none of what the crashed process has written, and lets that go when the copy is made, or when its time
-//! is over. The [`worker`] has no rights at all; it copies and parses memory and ELF files, and gives JSON and
-//! text through a pipe. The [`broker`] opens ELF and debug files for the worker, of which the process has mapped
+//! is over. The worker has no rights at all; it copies and parses memory and ELF files, and gives JSON and
+//! text through a pipe. The broker opens ELF and debug files for the worker, of which the process has mapped
 //! some and the others are named by a build ID or a base name. Whatever becomes of the last two, the first one
 //! has the names and registers of all threads.
 
