@@ -13,6 +13,7 @@ mod helper;
 mod output;
 mod pattern;
 mod progress;
+mod relay;
 mod render;
 mod replay;
 mod run;

@@ -1,4 +1,5 @@
 //! Starting a program and following it.
+use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
 
@@ -7,8 +8,11 @@ use nix::sys::signal::Signal;
 use super::Exit;
 use super::args::RunArgs;
 use super::follow::{Dumper, Stream, take_signals};
+use super::relay;
+use crate::collect::CollectError;
 use crate::collect::follow::{Outcome, Target, attend, follow};
 use crate::error::{Failure, plain};
+use crate::preload;
 use crate::sys::wait::End;
 
 /// As of env(1), timeout(1) and shells.
@@ -21,13 +25,34 @@ pub(super) fn run(arguments: &RunArgs) -> Result<Exit, Failure> {
         Exit::Usage => failure,
         _ => failure.with_exit(OWN_FAILURE),
     };
+    if arguments.relay {
+        match preload::obstacle(arguments.command.first().map_or(OsStr::new(""), |name| name)) {
+            Some(why) => relay::tell(arguments, &format!("{why}, so it cannot take the relay; it is traced")),
+            None => {
+                let settings = relay::Settings::of(arguments)?;
+                let (_signals, inherited) = take_signals(&[]).map_err(own)?;
+                return Err(not_started(arguments, &settings.become_program(arguments, &inherited)));
+            }
+        }
+    }
     let dumper = Dumper::new(&arguments.follow, Stream::Stderr)?;
     let (signals, inherited) = take_signals(&[Signal::SIGUSR1, Signal::SIGUSR2]).map_err(own)?;
     let target = Target::Start(arguments.command.clone(), inherited);
     let writer = Arc::clone(&dumper);
     let dump = move |ticket| writer.dump(&ticket);
     let followed = follow(target, arguments.follow.options(), &signals, dump);
-    let followed = followed.map_err(|error| own(Failure::from(error)))?;
+    let followed = match followed {
+        Ok(followed) => followed,
+        Err(error) => {
+            let denied = matches!(error, CollectError::Permission { .. });
+            let what = format!("{error}; the relay is used instead");
+            let failure = own(Failure::from(error));
+            let settings = if denied { relay::Settings::instead(arguments) } else { None };
+            let Some(settings) = settings else { return Err(failure) };
+            relay::tell(arguments, &what);
+            return Err(not_started(arguments, &settings.become_program(arguments, &inherited)));
+        }
+    };
     let (result, asked) = match followed.outcome {
         Outcome::Ended(end) => (Ok(status(end)), false),
         Outcome::NotStarted(error) => (Err(not_started(arguments, &error)), false),

@@ -1,7 +1,10 @@
 //! Giving up what a process may do, for good: ids, capabilities, limits, its root directory, and system
 //! calls.
 #![allow(unsafe_code)]
+use std::ffi::CString;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use nix::sys::prctl;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
@@ -60,6 +63,14 @@ pub fn end_with_parent() -> io::Result<()> {
 }
 
 /// capset(2) with nothing.
+/// Whether a program file gives capabilities to who starts it (capabilities(7)).
+pub fn has_capabilities(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    let name = c"security.capability".as_ptr();
+    // SAFETY: two C strings that outlive the call; it writes nothing, as there is no room.
+    unsafe { libc::getxattr(path.as_ptr(), name, std::ptr::null_mut(), 0) > 0 }
+}
+
 fn drop_capabilities() -> io::Result<()> {
     let header = [CAPABILITY_VERSION, 0];
     let nothing = [0_u32; 6];

@@ -42,13 +42,7 @@ pub struct Inherited {
 /// # Errors
 /// As pipe2(2) and fork(2); `InvalidInput` for an argument that holds a NUL byte, or none at all.
 pub fn gated(arguments: &[OsString], inherited: Inherited) -> io::Result<Gated> {
-    let arguments: Vec<CString> = arguments
-        .iter()
-        .map(|argument| CString::new(argument.clone().into_vec()))
-        .collect::<Result<_, _>>()?;
-    if arguments.is_empty() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
+    let arguments = c_strings(arguments)?;
     let mut pointers: Vec<*const libc::c_char> = arguments.iter().map(|text| text.as_ptr()).collect();
     pointers.push(std::ptr::null());
     let (gate_read, gate_write) = pipe2(OFlag::O_CLOEXEC)?;
@@ -67,6 +61,31 @@ pub fn gated(arguments: &[OsString], inherited: Inherited) -> io::Result<Gated> 
             Ok(Gated { pid: Pid(pid), gate, failure })
         }
     }
+}
+
+/// Makes this process the program, with these variables in its environment; returns only if that fails.
+pub fn replace(arguments: &[OsString], environment: &[(&str, OsString)], inherited: &Inherited) -> io::Error {
+    let arguments = match c_strings(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return error,
+    };
+    for (name, value) in environment {
+        // SAFETY: the caller has no other threads that could look at the environment.
+        unsafe { std::env::set_var(name, value) };
+    }
+    let mut pointers: Vec<*const libc::c_char> = arguments.iter().map(|text| text.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    io::Error::from_raw_os_error(execute(&pointers, inherited))
+}
+
+fn c_strings(arguments: &[OsString]) -> io::Result<Vec<CString>> {
+    if arguments.is_empty() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(arguments
+        .iter()
+        .map(|argument| CString::new(argument.clone().into_vec()))
+        .collect::<Result<_, _>>()?)
 }
 
 impl Gated {
@@ -101,6 +120,15 @@ fn become_program(
     let mut byte = 0_u8;
     // SAFETY: one byte that is ours; all signals of ours are blocked, so nothing interrupts it for long.
     unsafe { libc::read(gate, (&raw mut byte).cast(), 1) };
+    let error = execute(arguments, inherited).to_ne_bytes();
+    // SAFETY: four bytes that are ours.
+    unsafe { libc::write(failure, error.as_ptr().cast(), error.len()) };
+    // SAFETY: ends this process without running anything of the one it was forked from.
+    unsafe { libc::_exit(127) }
+}
+
+/// Becomes the program, as far as it exists. Returns the error number.
+fn execute(arguments: &[*const libc::c_char], inherited: &Inherited) -> i32 {
     for (signal, ignored) in
         [(libc::SIGPIPE, inherited.ignores_pipes), (libc::SIGXFSZ, inherited.ignores_file_sizes)]
     {
@@ -120,9 +148,5 @@ fn become_program(
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, mask, std::ptr::null_mut()) };
     // SAFETY: the array ends with a null pointer, and each other points to a C string; all outlive the call.
     unsafe { libc::execvp(arguments[0], arguments.as_ptr()) };
-    let error = nix::errno::Errno::last_raw().to_ne_bytes();
-    // SAFETY: four bytes that are ours.
-    unsafe { libc::write(failure, error.as_ptr().cast(), error.len()) };
-    // SAFETY: ends this process without running anything of the one it was forked from.
-    unsafe { libc::_exit(127) }
+    nix::errno::Errno::last_raw()
 }

@@ -59,10 +59,40 @@ pub(in crate::cli) struct DumpArgs {
     pub(in crate::cli) render: RenderArgs,
 }
 
+/// Options of `run` that mean nothing to the relay.
+const RELAY_CONFLICTS: [&str; 17] = [
+    "once",
+    "children",
+    "timeout",
+    "stack_bytes",
+    "store",
+    "format",
+    "threads",
+    "max_frames",
+    "scan",
+    "no_inline",
+    "no_lines",
+    "source",
+    "debug_dirs",
+    "debuginfod",
+    "color",
+    "quiet",
+    "verbose",
+];
+
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 #[command(override_usage = "threaddump run [OPTIONS] -- <CMD> [ARGS]...")]
 pub(in crate::cli) struct RunArgs {
+    /// Put the relay into the program instead of tracing it
+    ///
+    /// This program becomes the program, which then dumps itself, and so do its children; see
+    /// threaddump-relay(7). Set-user-ID programs that it starts keep their rights. Of the other options only
+    /// --output, --no-registers and --forward have a meaning then. A program that cannot take the relay,
+    /// since it is statically linked or set-user-ID, is traced all the same. Where tracing is denied, the relay is
+    /// used without this option.
+    #[arg(long, conflicts_with_all = RELAY_CONFLICTS)]
+    pub(in crate::cli) relay: bool,
     /// What to do with the program.
     #[command(flatten)]
     pub(in crate::cli) follow: FollowArgs,

@@ -1,6 +1,6 @@
 //! Finding the relay's socket of a process, and making sure that it is that process's.
 use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +17,8 @@ use crate::proc::{ProcDir, Status, parse_status};
 const GREETING: Duration = Duration::from_secs(2);
 /// What is done before and after the threads are held may take so much longer.
 const AROUND: Duration = Duration::from_secs(10);
+/// Bytes of answers that are read at once.
+const BUFFER: usize = 64 << 10;
 /// Signals that there must be room for in the queue of the user. If it is full, the kernel sends SIGIO instead,
 /// which kills.
 const ROOM: u64 = 64;
@@ -85,7 +87,8 @@ impl RelayRefusal {
 /// A stream with one deadline for everything.
 #[derive(Debug)]
 struct Timed {
-    stream: UnixStream,
+    /// Answers come in many small pieces.
+    stream: BufReader<UnixStream>,
     deadline: Instant,
 }
 
@@ -98,15 +101,19 @@ impl Timed {
 
 impl Read for Timed {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.left()?))?;
+        if self.stream.buffer().is_empty() {
+            self.stream.get_ref().set_read_timeout(Some(self.left()?))?;
+        }
         self.stream.read(buffer)
     }
 }
 
 impl Write for Timed {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
-        self.stream.write(buffer)
+        let left = self.left()?;
+        let stream = self.stream.get_mut();
+        stream.set_write_timeout(Some(left))?;
+        stream.write(buffer)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -181,7 +188,7 @@ pub(in super::super) fn ask(pid: Pid, dir: &ProcDir, timeout: Duration) -> Resul
         return Err(refused(reason));
     }
     let stream = connect(pid, &name).map_err(refused)?;
-    let deadline = Instant::now() + GREETING;
+    let (deadline, stream) = (Instant::now() + GREETING, BufReader::with_capacity(BUFFER, stream));
     let greeted = Session::open(Timed { stream, deadline });
     let mut session = greeted.map_err(|_| refused(RelayRefusal::Silent))?;
     if i64::from(session.pid()) != i64::from(own) {

@@ -1,4 +1,9 @@
 //! The library for LD_PRELOAD, which this program carries with it.
+mod file;
+mod program;
+
+pub use file::file;
+pub use program::obstacle;
 
 /// Its file name.
 pub const NAME: &str = "libthreaddump_relay.so";
