@@ -57,6 +57,9 @@ mod tests {
 
     #[test]
     fn an_interrupt_is_noted_and_ends_nothing() {
+        let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+        // SAFETY: no handler of ours is set. Who starts the tests in the background ignores the signal.
+        let first = unsafe { sigaction(Signal::SIGINT, &default) }.unwrap();
         let interrupt = Interrupt::listen();
         assert!(!interrupt.is_pressed());
         nix::sys::signal::raise(Signal::SIGINT).unwrap();
@@ -71,6 +74,6 @@ mod tests {
         assert!(!ignored.is_pressed());
         drop(ignored);
         // SAFETY: as it was.
-        unsafe { sigaction(Signal::SIGINT, &before) }.unwrap();
+        unsafe { sigaction(Signal::SIGINT, &first) }.unwrap();
     }
 }
