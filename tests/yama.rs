@@ -1,5 +1,6 @@
 //! The Yama security module, level by level, in a virtual machine whose kernel has it; the kernel of the
 //! machine that runs the tests need not.
+mod relay;
 mod support;
 mod via;
 
@@ -17,11 +18,14 @@ const COMMAND: &str = r#"
 printf 'root:x:0:0:root:/:/bin/sh\nu:x:1000:1000:u:/tmp:/bin/sh\n' >/etc/passwd
 echo 'u:x:1000:' >/etc/group
 su u -c '/job/target sleep >/tmp/ready' &
+preload="LD_PRELOAD=/job/$(basename /job/libthreaddump_relay*) THREADDUMP=helper=none"
+su u -c "$preload /job/asked >/tmp/asked-ready" &
 for try in 1 2 3 4 5 6 7 8 9 10; do
-    grep -q ready /tmp/ready 2>/dev/null && break
+    grep -q ready /tmp/ready 2>/dev/null && grep -q ready /tmp/asked-ready 2>/dev/null && break
     sleep 1
 done
 pid=$(pidof target)
+asked=$(pidof asked)
 for level in 0 1 2 3; do
     echo $level >/proc/sys/kernel/yama/ptrace_scope
     for way in auto ptrace; do
@@ -32,6 +36,12 @@ for level in 0 1 2 3; do
         $look >/tmp/root 2>/tmp/root-messages
         echo "$level root $way $? $(tr -d "\n" </tmp/root)"
     done
+    look="/job/threaddump --format json $asked"
+    su u -c "$look" >/tmp/user 2>/tmp/user-messages
+    echo "relay $level user auto $? $(tr -d "\n" </tmp/user)"
+    cat /tmp/user-messages | sed "s/^/relay messages: $level: /"
+    $look >/tmp/root 2>/tmp/root-messages
+    echo "relay $level root auto $? $(tr -d "\n" </tmp/root)"
 done
 "#;
 
@@ -62,6 +72,27 @@ impl Look<'_> {
     /// Root may attach up to level 2, others at level 0, as Linux's documentation of Yama has it.
     fn is_allowed(&self) -> bool {
         self.level <= if self.is_root { 2 } else { 0 }
+    }
+
+    /// Of a process with the relay in it: everything is shown at every level, and by which way.
+    fn check_relay(&self) {
+        let Look { title, report, .. } = self;
+        let source = if self.is_allowed() { "ptrace" } else { "relay" };
+        assert_eq!((self.status, &report["source"]), ("0", &source.into()), "{title}: {report:#}");
+        let threads = report["threads"].as_array().expect("an array");
+        assert_eq!(threads.len(), 5, "{title}");
+        for thread in threads {
+            assert_eq!(thread["end"], "root", "{title}: {thread:#}");
+            let frames = thread["frames"].as_array().expect("an array");
+            // The machine has no symbols of the C library's own functions.
+            let own = |frame: &Value| frame["function"].as_str().is_some_and(|name| name.starts_with("in_"));
+            assert!(frames.iter().any(own), "{title}: {thread:#}");
+        }
+        if !self.is_allowed() {
+            let cause = format!("kernel.yama.ptrace_scope is {}", self.level);
+            let reason = report["fallback_reason"].as_str().unwrap_or_default();
+            assert!(reason.contains(&cause), "{title}: {reason}");
+        }
     }
 
     fn check(&self) {
@@ -97,6 +128,7 @@ fn each_level_of_yama_is_told_and_explained() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/run.sh");
     let mut command = Command::new("sh");
     command.arg(script).args(["x86_64", COMMAND]).args([&programs.threaddump, &programs.target]);
+    command.args([relay::build("asked"), relay::library()]);
     let output = command.output().expect("sh is installed");
     let (text, messages) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.code() == Some(100) {
@@ -108,6 +140,10 @@ fn each_level_of_yama_is_told_and_explained() {
     for look in &looks {
         look.check();
     }
+    let asked = text.lines().filter_map(|line| Look::read(line.strip_prefix("relay ")?));
+    let asked: Vec<Look<'_>> = asked.filter(|look| look.title.ends_with("auto")).collect();
+    assert_eq!(asked.len(), 8, "{text}{messages}");
+    asked.iter().for_each(Look::check_relay);
     // By ptrace or not at all: the message has the cause and the next step.
     for level in 1..=3 {
         let start = format!("messages: {level} user ptrace: ");
@@ -117,6 +153,7 @@ fn each_level_of_yama_is_told_and_explained() {
         assert!(said.lines().count() >= 2, "there is a next step: {said}");
     }
     summary(
-        "Yama: levels 0 to 3, as a user and as root, by ptrace and by any way: 16 looks, all as documented",
+        "Yama: levels 0 to 3, as a user and as root, by ptrace and by any way: 16 looks, all as documented; \
+         8 at a process with the relay: 5 threads whole each time",
     );
 }
