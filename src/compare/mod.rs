@@ -141,12 +141,17 @@ pub fn compare(question: Question, left: Dump, right: Dump) -> Comparison {
         };
         judged.thread(thread.tid, None, Some(place))
     }));
-    let notes = notes(&left, &right);
+    let notes = notes(question, &left, &right);
     Comparison { question, left, right, threads, notes }
 }
 
-fn notes(left: &Dump, right: &Dump) -> Vec<String> {
+fn notes(question: Question, left: &Dump, right: &Dump) -> Vec<String> {
     let mut notes = Vec::new();
+    let time = |dump: &Dump| dump.captured_at.parse::<jiff::Timestamp>().ok();
+    if question == Question::Moments && time(left).zip(time(right)).is_some_and(|(left, right)| left > right)
+    {
+        notes.push("the first dump was made after the second one".to_owned());
+    }
     for (dump, which) in [(left, "first"), (right, "second")] {
         if !dump.complete {
             notes.push(format!("the {which} dump is incomplete"));

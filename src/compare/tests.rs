@@ -349,3 +349,12 @@ fn what_is_read_is_what_was_written() {
     let deep = format!("{{\"schema\":\"threaddump/1\",\"x\":{}", "[".repeat(1_000_000));
     read::parse(deep.as_bytes()).expect_err("too deep");
 }
+
+#[test]
+fn dumps_in_the_wrong_order_are_noticed() {
+    let at = |captured_at: &str| Dump { captured_at: captured_at.to_owned(), ..dump(vec![waiting(1)]) };
+    let (early, late) = (at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:00.5Z"));
+    let notes = |left: &Dump, right: &Dump| compare(Question::Moments, left.clone(), right.clone()).notes;
+    assert_eq!(notes(&late, &early), ["the first dump was made after the second one"]);
+    assert!(notes(&early, &late).is_empty() && notes(&late, &late).is_empty());
+}

@@ -88,7 +88,7 @@ pub(in crate::cli) struct RunArgs {
     ///
     /// This program becomes the program, which then dumps itself, and so do its children; see
     /// threaddump-relay(7). Set-user-ID programs that it starts keep their rights. Of the other options only
-    /// --output, --no-registers and --forward have a meaning then. A program that cannot take the relay,
+    /// --output, --no-registers and --forward can be given then. A program that cannot take the relay,
     /// since it is statically linked or set-user-ID, is traced all the same. Where tracing is denied, the relay is
     /// used without this option.
     #[arg(long, conflicts_with_all = RELAY_CONFLICTS)]

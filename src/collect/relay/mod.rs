@@ -45,7 +45,13 @@ pub(super) fn capture(
 ) -> Result<Snapshot, (Box<Prepared>, CollectError)> {
     match begin(&mut prepared).and_then(|before| hold(&prepared, before)) {
         Ok(caught) => Ok(assemble(prepared, caught, because)),
-        Err(error) => Err((Box::new(prepared), error)),
+        Err(error) => {
+            // Its end ends the connection, too.
+            let pid = prepared.pid;
+            let has_ended = prepared.leader.stat(None).map_or(true, |stat| stat.is_last_zombie());
+            let error = if has_ended { CollectError::Exited { pid } } else { error };
+            Err((Box::new(prepared), error))
+        }
     }
 }
 
