@@ -4,7 +4,8 @@ mod connect;
 mod session;
 
 use std::collections::HashMap;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use threaddump_arch::Arch;
 
@@ -46,13 +47,23 @@ pub(super) fn capture(
     match begin(&mut prepared).and_then(|before| hold(&prepared, before)) {
         Ok(caught) => Ok(assemble(prepared, caught, because)),
         Err(error) => {
-            // Its end ends the connection, too.
             let pid = prepared.pid;
-            let has_ended = prepared.leader.stat(None).map_or(true, |stat| stat.is_last_zombie());
-            let error = if has_ended { CollectError::Exited { pid } } else { error };
+            let is_silent = matches!(error, CollectError::NoRelay { reason: RelayRefusal::Silent, .. });
+            let error = if is_silent && is_ending(&prepared) { CollectError::Exited { pid } } else { error };
             Err((Box::new(prepared), error))
         }
     }
+}
+
+/// Whether the process is gone, or is in a moment. Its end ends the connection before all threads have ended.
+fn is_ending(prepared: &Prepared) -> bool {
+    (0..20).any(|_| {
+        let ended = prepared.leader.stat(None).map_or(true, |stat| stat.is_last_zombie());
+        if !ended {
+            thread::sleep(Duration::from_millis(5));
+        }
+        ended
+    })
 }
 
 /// What is known before the threads are held.
