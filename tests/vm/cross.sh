@@ -14,7 +14,7 @@ for name in "$@"; do
         $(needs "gcc-$version-$dashed" "libc6-dev-$deb-cross" | grep -- "-$deb-cross\$")
     cat >"$cc" <<END
 #!/bin/sh
-LD_LIBRARY_PATH=$cross/usr/lib/x86_64-linux-gnu exec $cross/usr/bin/$triple-gcc-$version --sysroot=$cross "\$@"
+LD_LIBRARY_PATH=$cross/usr/lib/x86_64-linux-gnu exec $cross/usr/bin/$triple-gcc-$version --sysroot=$cross -ffile-prefix-map=$cross= "\$@"
 END
     chmod +x "$cc"
 done
