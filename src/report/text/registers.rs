@@ -21,9 +21,9 @@ pub(super) fn write(registers: &[Named], style: &Style, out: &mut dyn Write) -> 
             let last = column + 1 == row.len();
             // No blanks at the end of a line.
             let padding = if last { 0 } else { VALUE };
-            let name = format_args!("{name:<width$}");
+            let name = format!("{name:<width$}");
             let value = format!("{:#x}", value.0);
-            write!(out, " {} {value:<padding$}", style.paint(Role::Quiet, name))?;
+            write!(out, " {} {value:<padding$}", style.paint(Role::Quiet, name.as_str()))?;
         }
         writeln!(out)?;
     }
