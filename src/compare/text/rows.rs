@@ -71,16 +71,7 @@ fn strip(cell: Option<&str>) -> Option<&str> {
 }
 
 fn doing(thread: &Thread) -> String {
-    let state = match thread.state {
-        Some('R') => "running",
-        Some('S') => "sleeping",
-        Some('D') => "uninterruptible sleep",
-        Some('T') => "stopped",
-        Some('t') => "stopped by a debugger",
-        Some('Z' | 'X') => "exiting",
-        Some(_) => "in another state",
-        None => "",
-    };
+    let state = thread.state.map_or("", |state| words::state_of(state).unwrap_or("in another state"));
     let call = thread.syscall.as_ref().map(moments::call_text).map(|call| format!("in {call}"));
     let parts = [Some(state.to_owned()).filter(|state| !state.is_empty()), call];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")

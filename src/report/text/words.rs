@@ -1,6 +1,20 @@
 //! Codes, numbers and times in words.
 use crate::report::{END_EXITED, END_KERNEL_WORKER, END_NOT_STOPPED, END_RUNNING, Signal, Thread, codes};
 
+/// A state of a thread (`/proc/PID/stat`) in words, if it is one that can be told.
+pub(crate) fn state_of(state: char) -> Option<&'static str> {
+    Some(match state {
+        'R' => "running",
+        'S' => "sleeping",
+        'D' => "uninterruptible sleep",
+        'T' => "stopped",
+        't' => "stopped by a debugger",
+        'Z' | 'X' => "exiting",
+        'I' => "idle",
+        _ => return None,
+    })
+}
+
 /// What a thread is doing.
 pub(super) fn doing(thread: &Thread) -> String {
     match thread.end.as_str() {
@@ -8,15 +22,9 @@ pub(super) fn doing(thread: &Thread) -> String {
         END_EXITED => return "exited; the process lives on in its other threads".to_owned(),
         _ => {}
     }
-    let state = match thread.state {
-        Some('R') => "running",
-        Some('S') => "sleeping",
-        Some('D') => "uninterruptible sleep",
-        Some('T') => "stopped",
-        Some('t') => "stopped by a debugger",
-        Some('Z' | 'X') => "exiting",
-        Some('I') => "idle",
-        Some(other) => return format!("state {other}"),
+    let state = match thread.state.map(|state| state_of(state).ok_or(state)) {
+        Some(Ok(words)) => words,
+        Some(Err(other)) => return format!("state {other}"),
         None => "state unknown",
     };
     let Some(call) = &thread.syscall else { return state.to_owned() };
