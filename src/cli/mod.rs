@@ -36,9 +36,13 @@ use args::{Cli, Command};
 /// Runs the program with these arguments, the first being its own name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     crate::sys::signals::ignore_file_sizes();
-    let (exit, quiet) = match args::parse(arguments) {
-        Ok(cli) => (run(&cli), cli.is_quiet()),
-        Err(error) => return usage(&error).into(),
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let (exit, quiet) = match args::for_a_crash(&arguments) {
+        Some(command) => (run_command(&command), command.is_quiet()),
+        None => match args::parse(arguments) {
+            Ok(cli) => (run(&cli), cli.is_quiet()),
+            Err(error) => return usage(&error).into(),
+        },
     };
     match exit {
         Ok(exit) => exit.into(),
@@ -57,19 +61,22 @@ pub fn command() -> clap::Command {
 }
 
 fn run(cli: &Cli) -> Result<Exit, Failure> {
-    match &cli.command {
-        None => dump::run(&cli.dump),
-        Some(Command::Run(arguments)) => run::run(arguments),
-        Some(Command::Watch(arguments)) => watch::run(arguments),
-        Some(Command::Core(arguments)) => core::run(arguments),
-        Some(Command::Replay(arguments)) => replay::run(arguments),
-        Some(Command::Compare(arguments)) => compare::run(arguments),
-        Some(Command::Symbolize(arguments)) => symbolize::run(arguments),
-        Some(Command::Crashes(arguments)) => crashes::run(arguments),
-        Some(Command::RelayHelper(arguments)) => helper::run(arguments),
-        Some(Command::CorePattern(arguments)) => core_pattern::run(&arguments.action),
-        Some(Command::HandleCore(arguments)) => handle_core::run(arguments),
-        Some(Command::Completions(arguments)) => completions(arguments.shell),
+    cli.command.as_ref().map_or_else(|| dump::run(&cli.dump), run_command)
+}
+
+fn run_command(command: &Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Watch(arguments) => watch::run(arguments),
+        Command::Core(arguments) => core::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments),
+        Command::Compare(arguments) => compare::run(arguments),
+        Command::Symbolize(arguments) => symbolize::run(arguments),
+        Command::Crashes(arguments) => crashes::run(arguments),
+        Command::RelayHelper(arguments) => helper::run(arguments),
+        Command::CorePattern(arguments) => core_pattern::run(&arguments.action),
+        Command::HandleCore(arguments) => handle_core::run(arguments),
+        Command::Completions(arguments) => completions(arguments.shell),
     }
 }
 

@@ -14,7 +14,7 @@ pub use install::{Installed, Plan, Removed, install, uninstall};
 pub use owner::Owner;
 pub use pattern::{MAX_PATTERN, build};
 pub use program::check;
-pub use state::{Saved, saved};
+pub use state::{Saved, saved, waits};
 pub use status::{Status, skipped, status};
 
 use std::io;

@@ -30,6 +30,11 @@ pub fn saved(places: &Places) -> Option<Saved> {
     serde_json::from_slice(&text).ok()
 }
 
+/// Whether the kernel waits for the handler of a core that fits into its pipe (core(5), `core_pipe_limit`).
+pub fn waits() -> bool {
+    super::read_setting(super::LIMIT).is_ok_and(|limit| limit != b"0")
+}
+
 pub(super) fn save(places: &Places, saved: &Saved) -> Result<(), PatternError> {
     let mut text = serde_json::to_vec_pretty(saved).expect("texts and numbers can be written");
     text.push(b'\n');

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 
 /// Bytes of one part that are taken, as in the store.
 const MAX_PART: u64 = 256 << 20;
-/// Read at once.
+/// Read at once, but for the first time: that is the word for which the process waits.
 const CHUNK: usize = 256 << 10;
 
 const RELEASED: u8 = b'R';
@@ -68,7 +68,7 @@ impl Incoming {
     /// As read(2); `InvalidData` for what no worker says.
     pub(super) fn read(&mut self, pipe: &mut File) -> io::Result<bool> {
         let old = self.buffer.len();
-        self.buffer.resize(old + CHUNK, 0);
+        self.buffer.resize(old + if self.released { CHUNK } else { HEADER }, 0);
         let result = pipe.read(&mut self.buffer[old..]);
         self.buffer.truncate(old + *result.as_ref().unwrap_or(&0));
         match result {

@@ -25,21 +25,31 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, fcntl};
+
 pub use chain::Chain;
 pub use deliver::Delivery;
 pub use lost::{LIST as LIST_OF_LOST, number as lost};
 pub use worker::confine;
 
 use crate::collect::crash::{Caught, Event, ExitStops, Held, Limits, Origin, read_notes, stop_at_exit};
+use crate::core_pattern;
 use crate::crashes::StoreError;
 use crate::crashes::journal::Entry;
 use crate::dump;
 use crate::error::plain;
+use crate::proc::{ProcDir, count_tasks};
 use crate::snapshot::Problem;
 use crate::sys::descriptors;
 
 /// Descriptors that are used for files of code, at most.
 const FILES: u64 = 8192;
+/// Bytes of notes of one thread on most machines.
+const NOTES_OF_THREAD: u64 = 4 << 10;
+/// Bytes that a pipe holds.
+const USUAL_PIPE: u64 = 64 << 10;
+/// Bytes that one is made to hold at most.
+const MAX_PIPE: u64 = 16 << 20;
 
 /// Where registers are to come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,9 +133,10 @@ fn store(event: Event, options: &Options) -> Result<Delivery, Lost> {
     let input = descriptors::take_stdin()?;
     let pidfd = event.pidfd.and_then(descriptors::take_inherited);
     let limits = Limits { deadline: began + options.hold, stack_bytes: None };
-    let mut held = Held::open(event, pidfd.as_ref().map(AsFd::as_fd), &limits);
     // Only notes leave the core as it is for others.
     let via = if options.chain.is_some() { Via::Notes } else { options.via };
+    widen(&input, &event);
+    let mut held = Held::open(event, pidfd.as_ref().map(AsFd::as_fd), &limits, via == Via::Ptrace);
     let (mut hold, origin) = Hold::take(input, &mut held, via, limits.deadline);
     hold.pidfd = pidfd;
     let result = supervise::run(&mut held, origin, hold, &limits, began, options);
@@ -190,6 +201,18 @@ impl Hold {
 
     fn is_held(&self) -> bool {
         self.input.is_some() || self.stops.is_some()
+    }
+}
+
+/// Gives the kernel room for the notes of all threads, so that it writes them while their names are read: otherwise
+/// one would wait for the other. Not where the kernel does not wait for us at the end, since a small core would then
+/// be in the pipe, and the process gone, before it was looked at.
+fn widen(input: &File, event: &Event) {
+    let threads = ProcDir::open(format!("/proc/{}", event.tid)).and_then(|dir| dir.open_tasks());
+    let threads = threads.ok().and_then(|tasks| count_tasks(&tasks)).unwrap_or(0);
+    let size = threads.saturating_mul(NOTES_OF_THREAD).min(MAX_PIPE);
+    if size > USUAL_PIPE && core_pattern::waits() {
+        let _ = fcntl(input, FcntlArg::F_SETPIPE_SZ(size as i32));
     }
 }
 

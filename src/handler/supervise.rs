@@ -81,6 +81,15 @@ fn start(
     };
     let mut team = Team { worker: None, broker: None, pipe: File::from(read) };
     let user = (held.event.reader(), if held.event.reader() == 0 { 0 } else { held.event.gid });
+    // First, since the process waits for it.
+    let mut slot = Some((origin, theirs, write));
+    let worker = fork::child(|| {
+        let Some((origin, theirs, write)) = slot.take() else { return fork::PANICKED };
+        let ends = (theirs, folders, File::from(write));
+        worker::run(held, origin, (limits, began), ends, &options.dump)
+            .map_or_else(|failed| failed as i32, |()| 0)
+    });
+    let origin = slot.take().map(|(origin, ..)| origin).unwrap_or(Origin::Notes(Vec::new()));
     let broker = || {
         let broker = Broker { files: &held.files, folders, root: held.root.as_ref(), user };
         let mut kept: Vec<_> = held.files.iter().map(|file| file.place.as_raw_fd()).collect();
@@ -90,22 +99,13 @@ fn start(
         let ready = descriptors::close_all_but(&kept).and_then(|()| privileges::end_with_parent());
         i32::from(ready.and_then(|()| broker.serve(&ours)).is_err())
     };
-    match fork::child(broker) {
-        Ok(pid) => team.broker = Some(pid),
-        Err(error) => return Err((origin, error)),
-    }
-    drop(ours);
-    let mut slot = Some((origin, theirs, write));
-    let result = fork::child(|| {
-        let Some((origin, theirs, write)) = slot.take() else { return fork::PANICKED };
-        let ends = (theirs, folders, File::from(write));
-        worker::run(held, origin, (limits, began), ends, &options.dump)
-            .map_or_else(|failed| failed as i32, |()| 0)
+    let started = worker.and_then(|pid| {
+        team.worker = Some(pid);
+        fork::child(broker)
     });
-    let origin = slot.take().map(|(origin, ..)| origin).unwrap_or(Origin::Notes(Vec::new()));
-    match result {
+    match started {
         Ok(pid) => {
-            team.worker = Some(pid);
+            team.broker = Some(pid);
             Ok((origin, team))
         }
         Err(error) => Err((origin, error)),

@@ -43,6 +43,11 @@ impl Stat {
             || (self.flags & PF_USER_WORKER != 0 && self.name.starts_with(b"vhost-"))
     }
 
+    /// Whether a thread of this name may be one that the kernel started.
+    pub fn may_be_kernel_worker(name: &[u8]) -> bool {
+        name.starts_with(b"iou-") || name.starts_with(b"vhost-")
+    }
+
     /// Whether it has ended and waits to be collected.
     pub fn has_ended(&self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x')

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(super) use commands::{
     CompletionsArgs, CoreArgs, CorePatternAction, CorePatternArgs, DumpArgs, FollowArgs, HandleCoreArgs,
@@ -153,20 +153,42 @@ pub(super) enum Command {
 impl Cli {
     /// Whether errors are left to the exit status.
     pub(super) fn is_quiet(&self) -> bool {
-        match &self.command {
-            None => self.dump.render.quiet,
-            Some(Command::Core(arguments)) => arguments.render.quiet,
-            Some(Command::Replay(arguments)) => arguments.render.quiet,
-            Some(Command::Run(arguments)) => arguments.follow.render.quiet,
-            Some(Command::Watch(arguments)) => arguments.follow.render.quiet,
-            Some(Command::Symbolize(arguments)) => arguments.quiet,
-            Some(Command::Crashes(arguments)) => arguments.command.store().quiet,
-            Some(Command::Compare(arguments)) => arguments.quiet,
+        self.command.as_ref().map_or(self.dump.render.quiet, Command::is_quiet)
+    }
+}
+
+impl Command {
+    /// As [`Cli::is_quiet`].
+    pub(super) fn is_quiet(&self) -> bool {
+        match self {
+            Command::Core(arguments) => arguments.render.quiet,
+            Command::Replay(arguments) => arguments.render.quiet,
+            Command::Run(arguments) => arguments.follow.render.quiet,
+            Command::Watch(arguments) => arguments.follow.render.quiet,
+            Command::Symbolize(arguments) => arguments.quiet,
+            Command::Crashes(arguments) => arguments.command.store().quiet,
+            Command::Compare(arguments) => arguments.quiet,
             // The relay makes the dump if this one does not.
-            Some(Command::RelayHelper(_)) => true,
-            Some(Command::HandleCore(_) | Command::CorePattern(_) | Command::Completions(_)) => false,
+            Command::RelayHelper(_) => true,
+            Command::HandleCore(_) | Command::CorePattern(_) | Command::Completions(_) => false,
         }
     }
+}
+
+/// The commands that the kernel and the relay start, if it is one of them and nothing is wrong with it. A crashed
+/// process waits for them, and to make the definition of all the commands takes some milliseconds.
+pub(super) fn for_a_crash(arguments: &[OsString]) -> Option<Command> {
+    let (name, arguments) = arguments.get(1..)?.split_first()?;
+    match name.to_str()? {
+        "handle-core" => alone(arguments).map(Command::HandleCore),
+        "relay-helper" => alone(arguments).map(Command::RelayHelper),
+        _ => None,
+    }
+}
+
+fn alone<T: Args + FromArgMatches>(arguments: &[OsString]) -> Option<T> {
+    let command = T::augment_args(clap::Command::new("threaddump").no_binary_name(true));
+    T::from_arg_matches(&command.try_get_matches_from(arguments).ok()?).ok()
 }
 
 pub(super) fn command() -> clap::Command {

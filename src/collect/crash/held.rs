@@ -56,14 +56,17 @@ pub struct Held {
     pub(super) root_path: Vec<u8>,
     /// When the look at it began, nanoseconds since the epoch.
     pub(super) began_ns: i64,
+    /// Whether times of threads are read, which the notes of a core have, too.
+    is_detailed: bool,
     /// What could not be read.
     pub problems: Vec<Problem>,
 }
 
 impl Held {
-    /// Opens and reads what `/proc` has of the process. Never fails: what is missing is said.
-    pub fn open(event: Event, pidfd: Option<BorrowedFd<'_>>, limits: &Limits) -> Held {
-        let mut held = Held::empty(event);
+    /// Opens and reads what `/proc` has of the process. Never fails: what is missing is said. `is_detailed` if the
+    /// times of its threads are not to come from the notes of a core.
+    pub fn open(event: Event, pidfd: Option<BorrowedFd<'_>>, limits: &Limits, is_detailed: bool) -> Held {
+        let mut held = Held { is_detailed, ..Held::empty(event) };
         match held.read(pidfd, limits.deadline) {
             Ok(()) => held,
             // Nothing of another process may stay.
@@ -103,6 +106,7 @@ impl Held {
             root: None,
             root_path: Vec::new(),
             began_ns: i64::try_from(now.as_nanos()).unwrap_or(i64::MAX),
+            is_detailed: false,
             problems: Vec::new(),
         }
     }
@@ -129,7 +133,7 @@ impl Held {
             return Err(why);
         }
         let process = ProcDir::open(format!("/proc/{pid}")).map_err(cannot)?;
-        self.read_facts(&dir, &process, &status);
+        self.read_facts(&dir, &process, (&stat, &status), start);
         self.read_threads(&dir, deadline);
         self.pin_files(&dir, deadline);
         // The directories are still those of one process: its start has not changed.
@@ -139,7 +143,14 @@ impl Held {
         }
     }
 
-    fn read_facts(&mut self, dir: &ProcDir, process: &ProcDir, status: &Status) {
+    /// `stat` and `status` are those of the thread by which it is looked at, which began at `start`.
+    fn read_facts(
+        &mut self,
+        dir: &ProcDir,
+        process: &ProcDir,
+        (stat, status): (&Stat, &Status),
+        start: Option<i64>,
+    ) {
         let leader = process.stat(None).ok().filter(|stat| stat.id == self.event.pid.0);
         self.root_path = dir.read_link("root").unwrap_or_default();
         let handle = PathBuf::from("/proc").join(self.event.tid.to_string()).join("root");
@@ -156,7 +167,8 @@ impl Held {
         facts.uid = status.uid.map(|[real, ..]| real).or(facts.uid);
         if let Some(leader) = leader {
             facts.ppid = Some(leader.ppid);
-            facts.start_time_ns = facts::start_time_ns(&leader);
+            let is_same = leader.start_ticks == stat.start_ticks;
+            facts.start_time_ns = if is_same { start } else { facts::start_time_ns(&leader) };
             facts.name = leader.name;
         }
     }
@@ -164,6 +176,7 @@ impl Held {
     /// Names and ids, one file for each thread, and a second where the process has ids of its own.
     fn read_threads(&mut self, dir: &ProcDir, deadline: Instant) {
         let tids = dir.list_tasks().unwrap_or_default();
+        let Ok(tasks) = dir.open_dir("task") else { return };
         let has_other_ids = self.facts.ns_pid.is_some_and(|inner| inner != self.event.pid.0);
         let mut late = 0;
         for tid in tids {
@@ -171,8 +184,7 @@ impl Held {
                 late += 1;
                 continue;
             }
-            let Ok(stat) = dir.stat(Some(tid)) else { continue };
-            let mut thread = thread(tid, stat);
+            let Some(mut thread) = self.thread(dir, &tasks, tid) else { continue };
             thread.ns_tid = match has_other_ids {
                 true => dir.status(Some(tid)).ok().and_then(|status| status.ns_pid.last().copied()),
                 false => Some(tid.0),
@@ -184,6 +196,18 @@ impl Held {
                 format!("the names of {late} threads were not read in the time the process may be held");
             self.problems.push(Problem::new("threads", what));
         }
+    }
+
+    /// What its name does not tell is in the notes of the core, but for the first thread, which may have ended
+    /// before, and for those that the kernel has started in the process.
+    fn thread(&self, dir: &ProcDir, tasks: &ProcDir, tid: Tid) -> Option<ThreadSnapshot> {
+        if !self.is_detailed && tid.0 != self.event.pid.0 {
+            let name = tasks.name_of(tid).ok()?;
+            if !Stat::may_be_kernel_worker(&name) {
+                return Some(ThreadSnapshot { name, ..ThreadSnapshot::unknown(tid) });
+            }
+        }
+        Some(thread(tid, dir.stat(Some(tid)).ok()?))
     }
 
     fn pin_files(&mut self, dir: &ProcDir, deadline: Instant) {

@@ -17,8 +17,6 @@ use crate::snapshot::{Mapping, Problem, SignalFacts, Snapshot, Source, Syscall, 
 const MAX_ARGUMENTS: u64 = 1 << 20;
 /// Bytes of stacks of all threads together.
 const MAX_STACKS: usize = 1 << 30;
-/// Threads for which memory is made ready.
-const EXPECTED_THREADS: usize = 4096;
 
 impl Held {
     /// Copies what later steps need of the process, which can be let go after that. Never fails: what is
@@ -142,7 +140,8 @@ impl Held {
         let ranges = Ranges::new(mappings);
         let mut copier = memory.map(|memory| Copier {
             memory,
-            stacks: StackCopier::new(caught.len().min(EXPECTED_THREADS), memory, &ranges, limits.stack_bytes),
+            // The arena is emptied after each thread.
+            stacks: StackCopier::new(1, memory, &ranges, limits.stack_bytes),
             left: MAX_STACKS,
             deadline: limits.deadline,
             late: 0,

@@ -12,8 +12,10 @@ use crate::collect::corefile::CoreError;
 
 /// Bytes read at most: notes have 3.4 KB for a thread on most machines, 11 where there are AMX registers.
 const MAX_NOTES: u64 = 256 << 20;
-/// Read at once; the kernel's pipe holds as much.
-const CHUNK: usize = 64 << 10;
+/// Bytes for which room is made at once, before any of them was seen.
+const EXPECTED: usize = 16 << 20;
+/// Read at once, at most.
+const CHUNK: usize = 1 << 20;
 
 /// Reads headers and notes, and nothing of the memory that comes after them: the kernel waits for as long as
 /// that is not read. Gives what was read, and why it is not all.
@@ -22,6 +24,7 @@ pub fn read_notes(input: &mut File, deadline: Instant) -> (Vec<u8>, Option<Strin
     let result = fill(input, &mut bytes, beginning::HEAD as u64, deadline).and_then(|()| {
         let length = beginning::length(&bytes).map_err(Trouble::Core)?;
         let wanted = length.min(MAX_NOTES);
+        bytes.reserve_exact(usize::try_from(wanted).unwrap_or(0).min(EXPECTED));
         fill(input, &mut bytes, wanted, deadline)?;
         if wanted < length { Err(Trouble::Long { length }) } else { Ok(()) }
     });
