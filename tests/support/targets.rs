@@ -6,6 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::fcntl::{Flock, FlockArg};
+
 use super::{Stop, has_program, scratch};
 
 /// What 32-bit programs are started with, where the compiler can make them.
@@ -161,6 +163,10 @@ impl Target {
         self.check_tools(command)?;
         let program = self.program();
         let stamp = PathBuf::from(format!("{}.built", program.display()));
+        // Tests that run at the same time want the same program, and a linker takes it away from one that runs.
+        let lock = std::fs::File::create(format!("{}.lock", program.display()));
+        let lock = lock.map_err(|error| format!("{}: {error}", program.display()))?;
+        let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error.to_string())?;
         let fresh = modified(&program).zip(modified(&self.source.path)).is_some_and(|(out, src)| out >= src);
         if fresh && std::fs::read_to_string(&stamp).is_ok_and(|old| old == command) {
             return Ok(program);
