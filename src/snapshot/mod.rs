@@ -8,5 +8,7 @@ pub mod file;
 mod head;
 pub mod memory;
 mod model;
+mod text;
 
 pub use model::*;
+pub use text::{decode_bytes, encode_bytes, hex};
