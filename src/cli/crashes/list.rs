@@ -1,15 +1,20 @@
 //! The list of crashes.
 use std::io::{self, IsTerminal};
+use std::path::Path;
 
+use jiff::Timestamp;
 use nix::unistd::geteuid;
 use serde::Serialize;
 
 use super::stores::{Placed, Stores};
 use crate::cli::Exit;
 use crate::cli::args::{CrashesFormat, ListArgs};
+use crate::cli::core_pattern::{crashes, skipped};
 use crate::cli::output;
-use crate::crashes::{Fingerprint, Limits};
+use crate::core_pattern;
+use crate::crashes::{Fingerprint, Limits, Store};
 use crate::error::Failure;
+use crate::handler;
 use crate::report::escape::{Escaping, escaped};
 use crate::report::json;
 
@@ -29,6 +34,9 @@ pub(super) fn run(arguments: &ListArgs) -> Result<Exit, Failure> {
         }
         CrashesFormat::Text => output::print(table(&found.crashes, geteuid().is_root()).as_bytes())?,
     }
+    if !arguments.store.quiet {
+        stores.all().for_each(|store| tell_lost(store.path(), arguments.since));
+    }
     if found.problems.is_empty() {
         return Ok(Exit::Complete);
     }
@@ -36,6 +44,25 @@ pub(super) fn run(arguments: &ListArgs) -> Result<Exit, Failure> {
         found.problems.iter().for_each(Failure::print);
     }
     Ok(Exit::Incomplete)
+}
+
+/// Says what is not in the list, as far as the caller may know.
+fn tell_lost(store: &Path, since: Option<Timestamp>) {
+    handler::count_abandoned();
+    let lost = handler::lost(store);
+    if let Some(latest) = lost.latest.filter(|latest| since.is_none_or(|since| latest.time >= since)) {
+        let list = store.join(handler::LIST_OF_LOST);
+        let count = crashes(lost.count);
+        let (time, sentence) = (latest.time.strftime("%Y-%m-%d %H:%M:%S"), latest.sentence());
+        let what = format!("{count} not stored, see {}; the latest at {time}: {sentence}", list.display());
+        Failure::new(what).print();
+    }
+    // The handler's store is root's.
+    if store == Store::system_path()
+        && let Some(what) = core_pattern::skipped().as_ref().and_then(skipped)
+    {
+        Failure::new(format!("{what} not stored")).print();
+    }
 }
 
 fn is_wanted(one: &Placed<'_>, arguments: &ListArgs) -> bool {
