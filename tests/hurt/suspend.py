@@ -1,41 +1,13 @@
 """A shell with job control on a terminal of its own runs `threaddump run`, and the program stops by itself or is
 stopped by somebody else. Prints what was seen, a line each; the arguments are the program under test and the program
 to run."""
-import os, pty, re, select, signal, sys, time
+import os, re, signal, sys, time
+
+from shell import Shell, children
 
 tool, program = sys.argv[1:3]
-pid, terminal = pty.fork()
-if pid == 0:
-    os.environ["PS1"] = "outer$ "
-    os.execlp("bash", "bash", "--norc", "--noprofile", "-i")
-
-seen = b""
-
-
-def expect(pattern, seconds=20):
-    """Reads until the pattern comes; what follows stays for the next one."""
-    global seen
-    deadline = time.time() + seconds
-    while True:
-        match = re.search(pattern, seen)
-        if match:
-            seen = seen[match.end():]
-            return match
-        ready, _, _ = select.select([terminal], [], [], max(0, deadline - time.time()))
-        if not ready:
-            print("missing: %r in %r" % (pattern, seen[-2000:]))
-            os.kill(pid, signal.SIGKILL)
-            sys.exit(1)
-        seen += os.read(terminal, 65536)
-
-
-def command(line):
-    os.write(terminal, line.encode() + b"\n")
-
-
-def children(of):
-    tasks = "/proc/%d/task" % of
-    return [int(c) for t in os.listdir(tasks) for c in open("%s/%s/children" % (tasks, t)).read().split()]
+shell = Shell("outer$ ")
+pid, expect, command = shell.pid, shell.expect, shell.command
 
 
 def field(name, of):
@@ -98,7 +70,7 @@ for _ in range(2):
     expect(rb"wait\r\n")
     time.sleep(0.3)
     print("continued:", "T" not in (field("State", tool_pid), field("State", inner)))
-os.write(terminal, b"\x03")
+shell.type(b"\x03")
 expect(rb"outer\$ $")
 command("echo status=$?")
 print("status", expect(rb"status=(\d+)\r").group(1).decode())
