@@ -8,6 +8,7 @@ mod code;
 mod error;
 mod headers;
 mod links;
+mod lz4;
 mod memory;
 mod modules;
 mod notes;
