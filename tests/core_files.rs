@@ -342,6 +342,34 @@ fn a_compressed_core_gives_more_the_later_it_is_cut() {
 }
 
 #[test]
+fn code_that_a_compiler_registered_is_named_in_a_core() {
+    test("registered code in core files", || {
+        let folder = folder("registered");
+        let target =
+            all().into_iter().find(|known| known.source.name == "gdb_jit" && known.variant == "object");
+        let program = target.expect("it is in tests/targets").build()?;
+        let mut command = cores::allowed_to_dump(&program, &folder);
+        let running = Running::start_ready(&mut command, "gdb_jit", "ready")?;
+        settle(running.pid());
+        let live = dump::run(running.pid(), &Ask::default())?.report;
+        let mut cores = vec![cores::gcore(running.pid(), &folder)?];
+        if cores::kernel_writes_files().is_ok() {
+            kill(Pid::from_raw(running.pid()), Signal::SIGSEGV).expect("it is ours");
+            let before = cores[0].clone();
+            std::fs::rename(&before, folder.join("by-gdb")).expect("it is ours");
+            cores = vec![folder.join("by-gdb"), cores::of_crash(&running, &folder)?];
+        }
+        for core in cores {
+            let report = dump::run_core(&core, &Ask::default())?.report;
+            assert_eq!(frames(&report), frames(&live), "{}", core.display());
+            let names = report.threads[0].frames.iter().filter_map(|frame| frame.function.as_deref());
+            assert!(names.clone().any(|name| name == "piece_inner"), "{:?}", names.collect::<Vec<_>>());
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn a_core_of_100_gigabytes_of_nothing_costs_nothing() {
     test("a sparse core file", || {
         let folder = folder("sparse");

@@ -82,7 +82,8 @@ fn start(
     let mut team = Team { worker: None, broker: None, pipe: File::from(read) };
     let user = (held.event.reader(), if held.event.reader() == 0 { 0 } else { held.event.gid });
     let broker = || {
-        let broker = Broker { files: &held.files, folders, root: held.root.as_ref(), user };
+        let (root, ids, is_users) = (held.root.as_ref(), &held.map_ids(), held.event.is_users());
+        let broker = Broker { files: &held.files, folders, root, user, is_users, ids };
         let mut kept: Vec<_> = held.files.iter().map(|file| file.place.as_raw_fd()).collect();
         kept.extend(held.root.as_ref().map(|root| root.as_fd().as_raw_fd()));
         kept.push(ours.as_raw_fd());

@@ -62,7 +62,6 @@ pub fn end_with_parent() -> io::Result<()> {
     Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)
 }
 
-/// capset(2) with nothing.
 /// Whether a program file gives capabilities to who starts it (capabilities(7)).
 pub fn has_capabilities(path: &Path) -> bool {
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
@@ -71,6 +70,7 @@ pub fn has_capabilities(path: &Path) -> bool {
     unsafe { libc::getxattr(path.as_ptr(), name, std::ptr::null_mut(), 0) > 0 }
 }
 
+/// capset(2) with nothing.
 fn drop_capabilities() -> io::Result<()> {
     let header = [CAPABILITY_VERSION, 0];
     let nothing = [0_u32; 6];
