@@ -117,16 +117,40 @@ pub fn core<E: From<CoreError>>(
     let store = Store::new();
     let arch = snapshot.process.arch;
     let mut images = Images::open(&store, arch, &snapshot.modules, &access, &options.images);
+    if has_generated_code(&snapshot) {
+        file.add_generated(&images.jit_descriptors(), &mut snapshot);
+        images.add(&snapshot.modules);
+    }
     keep(&mut snapshot, &images)?;
     Ok(report(&snapshot, &mut images, &mut Sources::new(&options.source, &access), options))
 }
 
-/// Reports a process that has crashed. `files` opens those that it had mapped, and their debug files.
-pub fn crash(snapshot: &Snapshot, files: Rc<dyn OpenFiles>, options: &Options) -> Report {
+/// Reports a process that has crashed. `files` opens those that it had mapped, and their debug files. `release` lets
+/// the process go, before or after its files were opened. If it is after, there is code that is in none, and
+/// `release` adds to the snapshot what the process said about it: where JIT compilers register it (process
+/// addresses) is known by then.
+///
+/// # Errors
+/// Those of `release`.
+pub fn crash<E>(
+    snapshot: &mut Snapshot,
+    files: Rc<dyn OpenFiles>,
+    options: &Options,
+    release: impl FnOnce(&mut Snapshot, &[u64]) -> Result<(), E>,
+) -> Result<Report, E> {
     let store = Store::new();
     let (arch, access) = (snapshot.process.arch, FileAccess::Through(files));
-    let mut images = Images::open(&store, arch, &snapshot.modules, &access, &options.images);
-    report(snapshot, &mut images, &mut Sources::new(&options.source, &FileAccess::Host), options)
+    let first: &[Module] = if has_generated_code(snapshot) { &snapshot.modules } else { &[] };
+    let mut images = Images::open(&store, arch, first, &access, &options.images);
+    release(snapshot, &images.jit_descriptors())?;
+    images.add(&snapshot.modules);
+    let mut sources = Sources::new(&options.source, &FileAccess::Host);
+    Ok(report(snapshot, &mut images, &mut sources, options))
+}
+
+/// Whether registers or stacks point to code that is in no file: it was copied then.
+fn has_generated_code(snapshot: &Snapshot) -> bool {
+    !snapshot.memory.is_empty()
 }
 
 /// Reports a saved snapshot. Its modules are looked for on this machine, and used if their build

@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::dump::{Ask, Report};
 use support::process::{Running, bounded, settle};
+use support::targets::all;
 use support::{Stop, cores, dump, has_program, record, scratch};
+use threaddump::collect::corefile::{CoreFile, Options};
 
 /// Runs a test that may have to be left out.
 fn test(what: &str, body: impl FnOnce() -> Result<(), Stop>) {
@@ -52,6 +55,23 @@ fn crashed(folder: &Path) -> Result<PathBuf, Stop> {
     let running = start(folder)?;
     kill(Pid::from_raw(running.pid()), Signal::SIGUSR1).expect("it is ours");
     cores::of_crash(&running, folder)
+}
+
+/// The core file of a small program, with its notes where the kernel writes them.
+fn small(folder: &Path) -> Result<PathBuf, Stop> {
+    // Other tests change the pattern.
+    let file =
+        File::options().write(true).create(true).truncate(false).open("/tmp/threaddump-core-pattern.lock");
+    let lock = file.ok().and_then(|file| Flock::lock(file, FlockArg::LockExclusive).ok());
+    cores::kernel_writes_files()?;
+    let target = all().into_iter().find(|known| known.source.name == "jit_code");
+    let program = target.expect("it is in tests/targets").build()?;
+    let mut command = cores::allowed_to_dump(&program, folder);
+    let running = Running::start_ready(&mut command, "jit_code", "ready")?;
+    kill(Pid::from_raw(running.pid()), Signal::SIGABRT).expect("it is ours");
+    let core = cores::of_crash(&running, folder)?;
+    drop(lock);
+    Ok(core)
 }
 
 type Frames = Vec<(i32, String, Vec<(u64, Option<String>, Option<u32>)>)>;
@@ -245,6 +265,106 @@ fn a_cut_core_gives_what_it_has() {
         }
         assert_eq!(statuses[0], Some(2), "nothing is left");
         assert!(statuses[1..].iter().all(|status| matches!(status, Some(0 | 1))), "{statuses:?}");
+        Ok(())
+    });
+}
+
+/// Bytes, threads and frames with a stack that a core file gives, which is cut; or an error about it.
+fn given(path: &Path) -> Result<(u64, usize), String> {
+    let read = CoreFile::open(path, u64::MAX).and_then(|file| file.snapshot(&Options::default()));
+    let snapshot = read.map_err(|error| error.to_string())?;
+    let said =
+        snapshot.problems.iter().find_map(|problem| problem.message.strip_prefix("the core is cut after "));
+    let bytes = said.and_then(|text| text.split(' ').next()?.parse().ok());
+    let bytes = bytes.ok_or_else(|| format!("nothing says that it is cut: {:?}", snapshot.problems)).unwrap();
+    let stacks = snapshot.threads.iter().filter(|thread| !thread.stacks.is_empty());
+    Ok((bytes, snapshot.threads.len() + stacks.count()))
+}
+
+#[test]
+fn a_compressed_core_gives_more_the_later_it_is_cut() {
+    test("cut compressed core files", || {
+        let folder = folder("cut-packed");
+        let core = small(&folder)?;
+        let size = std::fs::metadata(&core).expect("it is there").len();
+        for words in [
+            "zstd -c",
+            "zstd -c -19",
+            "zstd -c --no-check",
+            "xz -1c",
+            "xz -6c",
+            "gzip -c",
+            "lz4 -c",
+            "lz4 -c -9 -B4",
+            "lz4 -c -BD -BX",
+            "lz4 -c -B5 --no-frame-crc",
+        ] {
+            let program = words.split(' ').next().expect("a name");
+            if !has_program(program) {
+                record::skip(&format!("core cut in {program}"), "it is not installed");
+                continue;
+            }
+            let mut command = bounded(program);
+            command.args(words.split(' ').skip(1)).stdin(File::open(&core).expect("it is there"));
+            let packed = command.output().expect("it is installed").stdout;
+            let (cut, mut first) = (folder.join("cut"), None);
+            let (mut before, mut counted) = ((0, 0), 0);
+            let steps = (0..8).chain((8..packed.len()).step_by(packed.len() / 50 + 1));
+            for end in steps.chain([packed.len() - 9, packed.len() - 5, packed.len() - 1]) {
+                std::fs::write(&cut, &packed[..end]).expect("the folder is ours");
+                match given(&cut) {
+                    Ok(now) => {
+                        assert!(
+                            now.0 >= before.0 && now.1 >= before.1,
+                            "{words}, {end}: {now:?} after {before:?}"
+                        );
+                        before = now;
+                        first = first.or(Some(end));
+                        counted += 1;
+                    }
+                    Err(why) => assert!(first.is_none(), "{words}, {end}: {why} after {first:?}"),
+                }
+            }
+            let first = first.unwrap_or(packed.len());
+            record::summary(&format!(
+                "core files: {words}: {counted} cuts shown, the first at {first} of {}, the last with {} of {size} bytes",
+                packed.len(),
+                before.0
+            ));
+            // Only the last block may be missing, of 128 KiB.
+            assert!(before.0 + (1 << 18) > size, "{words}: {before:?} of {size}");
+            if program == "lz4" {
+                assert!(first < 4000, "{words} shows something in its first block: {first}");
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn code_that_a_compiler_registered_is_named_in_a_core() {
+    test("registered code in core files", || {
+        let folder = folder("registered");
+        let target =
+            all().into_iter().find(|known| known.source.name == "gdb_jit" && known.variant == "object");
+        let program = target.expect("it is in tests/targets").build()?;
+        let mut command = cores::allowed_to_dump(&program, &folder);
+        let running = Running::start_ready(&mut command, "gdb_jit", "ready")?;
+        settle(running.pid());
+        let live = dump::run(running.pid(), &Ask::default())?.report;
+        let mut cores = vec![cores::gcore(running.pid(), &folder)?];
+        if cores::kernel_writes_files().is_ok() {
+            kill(Pid::from_raw(running.pid()), Signal::SIGSEGV).expect("it is ours");
+            let before = cores[0].clone();
+            std::fs::rename(&before, folder.join("by-gdb")).expect("it is ours");
+            cores = vec![folder.join("by-gdb"), cores::of_crash(&running, &folder)?];
+        }
+        for core in cores {
+            let report = dump::run_core(&core, &Ask::default())?.report;
+            assert_eq!(frames(&report), frames(&live), "{}", core.display());
+            let names = report.threads[0].frames.iter().filter_map(|frame| frame.function.as_deref());
+            assert!(names.clone().any(|name| name == "piece_inner"), "{:?}", names.collect::<Vec<_>>());
+        }
         Ok(())
     });
 }

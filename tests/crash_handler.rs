@@ -1,5 +1,7 @@
 //! Programs that crash while threaddump is the kernel's handler. Each test changes the settings of this machine,
 //! and puts them back; it is a skip where that cannot be.
+#[path = "crash/generated.rs"]
+mod generated;
 #[path = "crash/hard.rs"]
 mod hard;
 #[path = "crash/plain.rs"]
@@ -23,7 +25,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // They share the settings of the machine.
     arguments.test_threads = Some(1);
-    let all = plain::ALL.iter().chain(storm::ALL).chain(hard::ALL);
+    let all = plain::ALL.iter().chain(generated::ALL).chain(storm::ALL).chain(hard::ALL);
     let trials = all.map(|&(name, test)| Trial::test(name, move || run(name, test)));
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }

@@ -3,11 +3,13 @@
 use super::code::{self, Pointers};
 use super::jit::{Entry, Lists, Seen};
 use super::later::Later;
-use super::memory::Memory;
+use super::memory::ReadMemory;
 use super::{jit_object, perf_map};
+use threaddump_arch::Arch;
+
 use crate::proc::ProcDir;
 use crate::snapshot::{
-    CodeName, JIT_PATH, MemoryPiece, Module, ModuleImage, Problem, ProcessFacts, ThreadSnapshot,
+    CodeName, JIT_PATH, MemoryPiece, Module, ModuleImage, Problem, ProcessFacts, Snapshot, ThreadSnapshot,
 };
 
 /// Longest ELF object that is copied, in bytes.
@@ -28,7 +30,7 @@ pub(super) struct Generated {
 
 /// Copies what there is; modules and problems are added to those in `later`.
 pub(super) fn copy(
-    memory: &Memory,
+    memory: &dyn ReadMemory,
     dir: &ProcDir,
     facts: &ProcessFacts,
     (lists, seen): (&Lists, &Seen),
@@ -40,7 +42,7 @@ pub(super) fn copy(
         return Generated::default();
     }
     let bytes = code::copy(memory, &pointers);
-    let mut objects = Objects { memory, facts, pointers: &pointers, left: MAX_OBJECTS, modules: Vec::new() };
+    let mut objects = Objects::new(memory, facts.arch, &pointers);
     let mut problems = objects.copy(lists, seen);
     later.modules.append(&mut objects.modules);
     later.modules.sort_by_key(|module| module.start);
@@ -50,17 +52,38 @@ pub(super) fn copy(
     Generated { memory: bytes, names }
 }
 
+/// Copies what is registered at these descriptors (process addresses) of a process that does nothing any more: adds
+/// modules, and what went wrong. Before that, the code that is pointed to is in the snapshot.
+pub(super) fn copy_at_rest(memory: &dyn ReadMemory, places: &[u64], snapshot: &mut Snapshot) {
+    let arch = snapshot.process.arch;
+    // Of others the layout is not known.
+    if places.is_empty() || arch.pointer_size() != 8 || arch.is_big_endian() {
+        return;
+    }
+    let pointers = Pointers::of(&snapshot.mappings, &snapshot.modules, &snapshot.threads);
+    let lists = Lists::read(memory, places);
+    let mut objects = Objects::new(memory, arch, &pointers);
+    let problems = objects.copy(&lists, &lists.look(memory, memory.via()));
+    snapshot.modules.append(&mut objects.modules);
+    snapshot.modules.sort_by_key(|module| module.start);
+    snapshot.problems.extend(problems.into_iter().map(|what| Problem::new("jit", what)));
+}
+
 /// Registered objects on their way to be modules.
 struct Objects<'a> {
-    memory: &'a Memory,
-    facts: &'a ProcessFacts,
+    memory: &'a dyn ReadMemory,
+    arch: Arch,
     pointers: &'a Pointers,
     /// Bytes that may still be copied.
     left: u64,
     modules: Vec<Module>,
 }
 
-impl Objects<'_> {
+impl<'a> Objects<'a> {
+    fn new(memory: &'a dyn ReadMemory, arch: Arch, pointers: &'a Pointers) -> Objects<'a> {
+        Objects { memory, arch, pointers, left: MAX_OBJECTS, modules: Vec::new() }
+    }
+
     /// Copies the objects that are needed; gives what went wrong.
     fn copy(&mut self, lists: &Lists, seen: &Seen) -> Vec<String> {
         let (entries, mut problems) = lists.entries(seen, self.memory);
@@ -82,7 +105,7 @@ impl Objects<'_> {
             let place = object.checked_add(offset);
             place.is_some_and(|place| self.memory.read(place, buffer) == buffer.len())
         };
-        let pieces = jit_object::code(size, self.facts.arch, read);
+        let pieces = jit_object::code(size, self.arch, read);
         let wanted: Vec<(u64, u64)> = pieces.iter().copied().filter(|piece| self.is_wanted(*piece)).collect();
         let Some(&first) = wanted.first() else { return Ok(()) };
         let refused =
@@ -98,7 +121,7 @@ impl Objects<'_> {
         // What was freed meanwhile may be anything by now, or about to be another object.
         let now = Entry::read(self.memory, self.memory.via(), entry.address);
         let is_same = now.is_some_and(|now| (now.object, now.size) == (object, size));
-        if !is_same || bytes != again || jit_object::code_of(&bytes, self.facts.arch) != pieces {
+        if !is_same || bytes != again || jit_object::code_of(&bytes, self.arch) != pieces {
             return Err(refused("it changed before it could be copied"));
         }
         self.left -= copies;

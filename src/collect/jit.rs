@@ -6,7 +6,7 @@
 //! it changed some of the entries; everything else waits for the release.
 use std::collections::{HashMap, HashSet};
 
-use super::memory::Memory;
+use super::memory::ReadMemory;
 use crate::ids::Tid;
 
 /// Descriptors of one process: libraries may bring compilers of their own.
@@ -85,7 +85,7 @@ enum Change {
 }
 
 impl Descriptor {
-    fn read(memory: &Memory, via: Tid, place: u64) -> Option<Descriptor> {
+    fn read(memory: &dyn ReadMemory, via: Tid, place: u64) -> Option<Descriptor> {
         let mut bytes = [0; 24];
         if memory.read_by(via, place, &mut bytes) < bytes.len() {
             return None;
@@ -96,13 +96,13 @@ impl Descriptor {
 }
 
 impl Entry {
-    pub(super) fn read(memory: &Memory, via: Tid, address: u64) -> Option<Entry> {
+    pub(super) fn read(memory: &dyn ReadMemory, via: Tid, address: u64) -> Option<Entry> {
         let mut bytes = [0; ENTRY];
         (memory.read_by(via, address, &mut bytes) == ENTRY).then(|| Entry::parse(address, &bytes))
     }
 
     /// The entries at these addresses, up to the first that cannot be read.
-    fn read_all(memory: &Memory, via: Tid, addresses: &[u64]) -> Vec<Entry> {
+    fn read_all(memory: &dyn ReadMemory, via: Tid, addresses: &[u64]) -> Vec<Entry> {
         let mut bytes = vec![0; addresses.len() * ENTRY];
         let count = memory.read_pieces(via, addresses, &mut bytes, ENTRY);
         let pieces = addresses.iter().zip(bytes.chunks_exact(ENTRY)).take(count);
@@ -125,7 +125,7 @@ fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
 
 impl Lists {
     /// Follows the lists of the descriptors at these process addresses.
-    pub(super) fn read(memory: &Memory, places: &[u64]) -> Lists {
+    pub(super) fn read(memory: &dyn ReadMemory, places: &[u64]) -> Lists {
         let mut left = MAX_ENTRIES;
         let mut seen = HashSet::new();
         let places = places.iter().take(MAX_DESCRIPTORS).filter(|&&place| seen.insert(place));
@@ -139,14 +139,14 @@ impl Lists {
     }
 
     /// How the lists are now, with as little reading as that takes: none at all if there are none.
-    pub(super) fn look(&self, memory: &Memory, via: Tid) -> Seen {
+    pub(super) fn look(&self, memory: &dyn ReadMemory, via: Tid) -> Seen {
         let mut left = MAX_HELD;
         Seen(self.0.iter().map(|list| list.look(memory, via, &mut left)).collect())
     }
 
     /// The entries that were seen, those of each list from the newest on, and what is wrong with the
     /// lists. What was too much to be read with the threads held is read here.
-    pub(super) fn entries(&self, seen: &Seen, memory: &Memory) -> (Vec<Entry>, Vec<String>) {
+    pub(super) fn entries(&self, seen: &Seen, memory: &dyn ReadMemory) -> (Vec<Entry>, Vec<String>) {
         let mut all = Vec::new();
         let mut problems = Vec::new();
         for (list, change) in self.0.iter().zip(&seen.0) {
@@ -185,7 +185,7 @@ fn cannot_read(address: u64) -> String {
 
 impl List {
     /// Follows a list, again if it changed meanwhile.
-    fn settle(memory: &Memory, place: u64, descriptor: Descriptor, limit: usize) -> List {
+    fn settle(memory: &dyn ReadMemory, place: u64, descriptor: Descriptor, limit: usize) -> List {
         let mut list = List::follow(memory, place, descriptor, limit);
         for _ in 1..ATTEMPTS {
             match Descriptor::read(memory, memory.via(), place) {
@@ -196,7 +196,7 @@ impl List {
         list
     }
 
-    fn follow(memory: &Memory, place: u64, descriptor: Descriptor, limit: usize) -> List {
+    fn follow(memory: &dyn ReadMemory, place: u64, descriptor: Descriptor, limit: usize) -> List {
         let (mut entries, mut known, mut problems) = (Vec::new(), HashMap::new(), Vec::new());
         let mut at = descriptor.first;
         if descriptor.version != VERSION && at != 0 {
@@ -223,7 +223,7 @@ impl List {
         List { place, descriptor, entries, known, problems }
     }
 
-    fn look(&self, memory: &Memory, via: Tid, left: &mut usize) -> Change {
+    fn look(&self, memory: &dyn ReadMemory, via: Tid, left: &mut usize) -> Change {
         let Some(descriptor) = Descriptor::read(memory, via, self.place) else { return Change::Gone };
         if descriptor == self.descriptor {
             return Change::Nothing;

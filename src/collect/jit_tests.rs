@@ -1,3 +1,4 @@
+use super::super::memory::Memory;
 use super::*;
 
 /// Descriptor and entries in our own memory, which is read like that of another.

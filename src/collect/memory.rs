@@ -16,6 +16,19 @@ pub(super) trait ReadMemory: std::fmt::Debug + Sync {
 
     /// The same by way of a thread that is known to live.
     fn read_by(&self, via: Tid, address: u64, buffer: &mut [u8]) -> usize;
+
+    /// A thread to name where none is known to live.
+    fn via(&self) -> Tid {
+        Tid(0)
+    }
+
+    /// Copies pieces of one size, one after the other, up to the first that cannot be read; gives their
+    /// number.
+    fn read_pieces(&self, via: Tid, addresses: &[u64], buffer: &mut [u8], size: usize) -> usize {
+        let mut pieces = addresses.iter().zip(buffer.chunks_exact_mut(size));
+        let failed = pieces.position(|(address, piece)| self.read_by(via, *address, piece) < size);
+        failed.unwrap_or(addresses.len())
+    }
 }
 
 impl ReadMemory for Memory {
@@ -25,6 +38,20 @@ impl ReadMemory for Memory {
 
     fn read_by(&self, via: Tid, address: u64, buffer: &mut [u8]) -> usize {
         Memory::read_by(self, via, address, buffer)
+    }
+
+    fn via(&self) -> Tid {
+        self.via
+    }
+
+    /// By file this takes a call for each.
+    fn read_pieces(&self, via: Tid, addresses: &[u64], buffer: &mut [u8], size: usize) -> usize {
+        if self.file.is_none() && self.relay.is_none() {
+            return memory::read_pieces(via, addresses, buffer, size);
+        }
+        let mut pieces = addresses.iter().zip(buffer.chunks_exact_mut(size));
+        let failed = pieces.position(|(address, piece)| self.read_by(via, *address, piece) < size);
+        failed.unwrap_or(addresses.len())
     }
 }
 
@@ -88,17 +115,6 @@ impl Memory {
             Some(file) => memory::read_from(file, address, buffer),
             None => memory::read(via, address, buffer),
         }
-    }
-
-    /// Copies pieces of one size, one after the other, up to the first that cannot be read; gives their
-    /// number. By file this takes a call for each.
-    pub(super) fn read_pieces(&self, via: Tid, addresses: &[u64], buffer: &mut [u8], size: usize) -> usize {
-        if self.file.is_none() && self.relay.is_none() {
-            return memory::read_pieces(via, addresses, buffer, size);
-        }
-        let mut pieces = addresses.iter().zip(buffer.chunks_exact_mut(size));
-        let failed = pieces.position(|(address, piece)| self.read_by(via, *address, piece) < size);
-        failed.unwrap_or(addresses.len())
     }
 
     /// The thread that is named where there is no file.

@@ -1,6 +1,7 @@
 //! Names that JIT compilers write for perf(1): lines of `START SIZE NAME` in `/tmp/perf-PID.map`, the
 //! numbers in hexadecimal digits. Code is moved and its place used again, so the last line about an
 //! address counts.
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -46,37 +47,51 @@ pub(super) fn of_process(
     pids.dedup();
     for pid in pids {
         let path = format!("/tmp/perf-{pid}.map");
-        match from_file(&root, Path::new(&path), uids, facts.start_time_ns, wanted) {
-            Ok(Some(found)) => {
-                if found.cut {
-                    problems.push(format!("{path} is too large: names of generated code may be missing"));
-                }
-                return (found.names, problems);
-            }
-            Ok(None) => {}
-            Err(why) => problems.push(format!("cannot use {path}: {why}")),
+        let file = root.regular_itself(Path::new(&path));
+        if let Some(names) = opened(&path, file, &uids, facts.start_time_ns, wanted, &mut problems) {
+            return (names, problems);
         }
     }
     (Vec::new(), problems)
 }
 
-/// `None` if there is no such file.
-fn from_file(
-    root: &Root,
-    path: &Path,
-    uids: [u32; 4],
+/// The names in a file, unless there is none or it may not be used. `uids` are those of the process.
+pub(super) fn opened(
+    path: &str,
+    file: io::Result<File>,
+    uids: &[u32],
     started_ns: Option<i64>,
     wanted: &[u64],
-) -> Result<Option<Names>, String> {
-    let words = |error: io::Error| error.to_string();
-    let mut file = match root.regular_itself(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(words(error)),
+    problems: &mut Vec<String>,
+) -> Option<Vec<CodeName>> {
+    let names = match file {
+        Ok(file) => checked(file, uids, started_ns, wanted),
+        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        Err(error) => Err(error.to_string()),
     };
+    match names {
+        Ok(found) => {
+            if found.cut {
+                problems.push(format!("{path} is too large: names of generated code may be missing"));
+            }
+            Some(found.names)
+        }
+        Err(why) => {
+            problems.push(format!("cannot use {path}: {why}"));
+            None
+        }
+    }
+}
+
+fn checked(mut file: File, uids: &[u32], started_ns: Option<i64>, wanted: &[u64]) -> Result<Names, String> {
+    let words = |error: io::Error| error.to_string();
     let meta = file.metadata().map_err(words)?;
     if meta.uid() != 0 && !uids.contains(&meta.uid()) {
-        return Err(format!("it belongs to user {}, the process to user {}", meta.uid(), uids[0]));
+        return Err(format!(
+            "it belongs to user {}, the process to user {}",
+            meta.uid(),
+            uids.first().unwrap_or(&0)
+        ));
     }
     let written_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
     if started_ns.is_some_and(|started| written_ns + SLACK_NS < i128::from(started)) {
@@ -89,7 +104,7 @@ fn from_file(
         skip_line(&mut input).map_err(words)?;
     }
     let names = read(&mut input, wanted).map_err(words)?;
-    Ok(Some(Names { cut: names.cut || skipped > 0, ..names }))
+    Ok(Names { cut: names.cut || skipped > 0, ..names })
 }
 
 fn skip_line(input: &mut impl BufRead) -> io::Result<()> {

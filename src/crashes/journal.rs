@@ -13,7 +13,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
-use super::{Facts, Known, Stored};
+use super::{Facts, Known, Stored, units};
 use crate::report::escape::{Escaping, escaped};
 use crate::report::signal_name;
 
@@ -70,8 +70,9 @@ impl Entry {
         fields.push(("COREDUMP_COMM", facts.name.clone()));
         fields.extend(facts.exe.clone().map(|exe| ("COREDUMP_EXE", exe)));
         // Programs that write a title leave empty arguments.
-        fields.push(("COREDUMP_CMDLINE", facts.cmdline.join(" ").trim_end().to_owned()));
-        fields.extend(facts.cgroup.clone().map(|cgroup| ("COREDUMP_CGROUP", cgroup)));
+        let cmdline = facts.cmdline.join(" ").trim_end().to_owned();
+        fields.extend(Some(("COREDUMP_CMDLINE", cmdline)).filter(|(_, text)| !text.is_empty()));
+        fields.extend(facts.cgroup.iter().flat_map(|cgroup| units::fields(cgroup)));
         fields.extend(facts.thread.clone().map(|thread| ("COREDUMP_THREAD_NAME", thread)));
         fields.extend(facts.function.clone().map(|function| ("THREADDUMP_FUNCTION", function)));
         fields.push(("THREADDUMP_CRASH", stored.id.to_string()));
@@ -151,6 +152,8 @@ fn kernel_fields(
     fields.extend(tid.map(|tid| ("COREDUMP_TID", tid.to_string())));
     fields.push(("COREDUMP_SIGNAL", signal.to_string()));
     fields.push(("COREDUMP_SIGNAL_NAME", signal_name(signal)));
+    let host = nix::sys::utsname::uname().ok().map(|name| name.nodename().to_string_lossy().into_owned());
+    fields.extend(host.map(|host| ("COREDUMP_HOSTNAME", host)));
     fields
 }
 

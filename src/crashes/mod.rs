@@ -41,6 +41,7 @@ mod scan;
 mod store;
 #[cfg(test)]
 mod tests;
+mod units;
 mod write;
 
 pub use error::StoreError;

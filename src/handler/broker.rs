@@ -1,6 +1,7 @@
 //! Opens files for the worker: those that the process has mapped, debug files by build ID, and files of a base
 //! name in a folder of the list. Paths are resolved below the root of the process or of this machine, links
-//! stay below it, and only regular files are opened, with the rights of the crashed user.
+//! stay below it, and only regular files are opened, with the rights of the crashed user. Of one kind the worker
+//! names the path: files of split DWARF, which are where a compiler was run, have an ending of their own.
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, ErrorKind::NotADirectory, ErrorKind::NotFound};
@@ -23,6 +24,10 @@ const MAX_REASON: usize = 200;
 const MAX_ID: usize = 64;
 /// Bytes of a base name (`NAME_MAX`).
 const MAX_NAME: usize = 255;
+/// Bytes of a path.
+const MAX_PATH: usize = MAX_MESSAGE - 1;
+/// How files of split DWARF end.
+const SPLIT: &[u8] = b".dwo";
 
 /// What can be asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +38,10 @@ pub(super) enum Request<'a> {
     BuildId(usize, &'a [u8]),
     /// A base name in one of the folders of the list.
     Named(usize, &'a [u8]),
+    /// The path of a file of split DWARF.
+    Split(&'a [u8]),
+    /// The file in which the process names the code that it makes, for perf(1), by the first of its ids or another.
+    PerfMap(usize),
 }
 
 /// What is answered for one place.
@@ -53,6 +62,8 @@ impl<'a> Request<'a> {
             }
             Request::BuildId(at, id) => [&b"B"[..], &place(at), id].concat(),
             Request::Named(at, name) => [&b"N"[..], &place(at), name].concat(),
+            Request::Split(path) => [&b"D"[..], path].concat(),
+            Request::PerfMap(at) => [&b"P"[..], &place(at)].concat(),
         }
     }
 
@@ -64,13 +75,25 @@ impl<'a> Request<'a> {
             let device = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
             return Some(Request::Module((device, u64::from_le_bytes(inode.try_into().ok()?))));
         }
+        if kind == b'D' {
+            return Request::split(rest);
+        }
         let (place, text) = rest.split_first_chunk()?;
         let place = usize::from(u16::from_le_bytes(*place));
         match kind {
             b'B' if (2..=MAX_ID).contains(&text.len()) => Some(Request::BuildId(place, text)),
             b'N' if is_base_name(text) => Some(Request::Named(place, text)),
+            b'P' if text.is_empty() => Some(Request::PerfMap(place)),
             _ => None,
         }
+    }
+
+    /// `None` for what is no absolute path of such a file.
+    pub(super) fn split(path: &'a [u8]) -> Option<Request<'a>> {
+        let name = path.strip_prefix(b"/")?.rsplit(|&byte| byte == b'/').next()?;
+        let climbs = path.split(|&byte| byte == b'/').any(|part| part == b"..");
+        let fits = path.len() <= MAX_PATH && is_base_name(name) && name.ends_with(SPLIT);
+        (fits && !climbs && !path.contains(&0)).then_some(Request::Split(path))
     }
 }
 
@@ -80,7 +103,7 @@ fn is_base_name(name: &[u8]) -> bool {
 }
 
 impl Answer {
-    fn encode(&self, into: &mut Vec<u8>) {
+    pub(super) fn encode(&self, into: &mut Vec<u8>) {
         match self {
             Answer::File { inside } => into.extend([b'F', u8::from(*inside)]),
             Answer::Refused { inside, why } => {
@@ -122,6 +145,10 @@ pub(super) struct Broker<'a> {
     pub(super) root: Option<&'a Root>,
     /// Whose rights count.
     pub(super) user: (u32, u32),
+    /// Whether these are those of the crashed user: what has more may not be led to files by paths.
+    pub(super) is_users: bool,
+    /// Ids by which the process may name its perf map.
+    pub(super) ids: &'a [i32],
 }
 
 impl Broker<'_> {
@@ -174,6 +201,19 @@ impl Broker<'_> {
             Request::Named(place, name) => {
                 self.folders.all.get(*place).map(|folder| folder.join(OsStr::from_bytes(name)))
             }
+            Request::Split(path) if self.is_users => {
+                let path = Path::new(OsStr::from_bytes(path));
+                let inside = self.root.map(|root| (root.regular_itself_below(path), true));
+                return inside.into_iter().chain([(host.regular_itself_below(path), false)]).collect();
+            }
+            Request::Split(_) => None,
+            // It lies where everybody can write, and means nothing in another root.
+            Request::PerfMap(place) => {
+                let path = self.ids.get(*place).map(|id| format!("/tmp/perf-{id}.map"));
+                let file =
+                    path.zip(self.root).map(|(path, root)| root.regular_itself_below(Path::new(&path)));
+                return file.into_iter().map(|file| (file, true)).collect();
+            }
         };
         let Some(path) = path else { return Vec::new() };
         let inside = self.root.map(|root| (root.regular_below(&path), true));
@@ -195,7 +235,8 @@ mod tests {
     fn requests_come_over() {
         let requests =
             [Request::Module(((8, 1), 77)), Request::BuildId(0, &[1; 20]), Request::Named(3, b"x.debug")];
-        for request in requests {
+        let others = [Request::Split(b"/src/x/main.dwo"), Request::PerfMap(1)];
+        for request in requests.into_iter().chain(others) {
             assert_eq!(Request::decode(&request.encode()), Some(request));
         }
     }
@@ -209,7 +250,13 @@ mod tests {
         for id in [&[1_u8][..], &[], &[1; MAX_ID + 1]] {
             assert_eq!(Request::decode(&Request::BuildId(0, id).encode()), None);
         }
-        for junk in [&b""[..], b"M", b"M12345678", b"X\0\0abc", b"N\0"] {
+        let endless = [&b"/"[..], &[b'x'; MAX_MESSAGE], b".dwo"].concat();
+        for path in
+            [&b"x.dwo"[..], b"/x.dwo.so", b"/etc/shadow", b"/a/../x.dwo", b"/a.dwo/", b"/a\0.dwo", &endless]
+        {
+            assert_eq!(Request::decode(&Request::Split(path).encode()), None);
+        }
+        for junk in [b"P\0\0x", &b""[..], b"M", b"M12345678", b"X\0\0abc", b"N\0"] {
             assert_eq!(Request::decode(junk), None);
         }
     }

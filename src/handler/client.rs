@@ -40,6 +40,16 @@ impl Client {
     }
 }
 
+impl Client {
+    /// The perf map of this number; `None` if there is none.
+    pub(super) fn perf_map(&self, place: usize) -> Option<io::Result<File>> {
+        match self.ask(&Request::PerfMap(place)) {
+            Ok(answers) => answers.into_iter().next().map(|(file, _)| file),
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
 impl OpenFiles for Client {
     fn module(&self, module: &Module) -> io::Result<File> {
         let answers = self.ask(&Request::Module((module.device, module.inode)))?;
@@ -50,7 +60,10 @@ impl OpenFiles for Client {
         let answers = match self.folders.find(path) {
             Some(Wanted::BuildId(place, id)) => self.ask(&Request::BuildId(place, &id)),
             Some(Wanted::Named(place, name)) => self.ask(&Request::Named(place, name.as_bytes())),
-            None => return Vec::new(),
+            None => match Request::split(path.as_os_str().as_bytes()) {
+                Some(request) => self.ask(&request),
+                None => return Vec::new(),
+            },
         };
         answers.unwrap_or_else(|error| vec![(Err(error), false)])
     }

@@ -66,7 +66,7 @@ impl Incoming {
     ///
     /// # Errors
     /// As read(2); `InvalidData` for what no worker says.
-    pub(super) fn read(&mut self, pipe: &mut File) -> io::Result<bool> {
+    pub(super) fn read(&mut self, pipe: &mut impl Read) -> io::Result<bool> {
         let old = self.buffer.len();
         self.buffer.resize(old + if self.released { CHUNK } else { HEADER }, 0);
         let result = pipe.read(&mut self.buffer[old..]);

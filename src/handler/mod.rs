@@ -13,6 +13,7 @@ mod client;
 mod deliver;
 mod folders;
 mod frames;
+pub mod inspect;
 mod lost;
 mod queue;
 mod spare;

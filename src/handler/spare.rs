@@ -1,4 +1,5 @@
 //! A report without files and stacks, for a crash of which the worker gave none.
+use std::convert::Infallible;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -9,7 +10,7 @@ use super::worker;
 use crate::collect::crash::{Held, Limits, Origin};
 use crate::dump;
 use crate::images::OpenFiles;
-use crate::snapshot::{Module, Problem};
+use crate::snapshot::{Module, Problem, Snapshot};
 
 /// Opens nothing.
 #[derive(Debug)]
@@ -37,5 +38,7 @@ pub(super) fn output(
     let mut snapshot = held.snapshot(origin, limits);
     snapshot.problems.retain(|problem| problem.stage != "stack");
     snapshot.problems.insert(0, Problem::new("crash", format!("there are no stacks: {why}")));
-    worker::output(&dump::crash(&snapshot, Rc::new(NoFiles), options))
+    let released = |_: &mut Snapshot, _: &[u64]| Ok::<_, Infallible>(());
+    let Ok(report) = dump::crash(&mut snapshot, Rc::new(NoFiles), options, released);
+    worker::output(&report)
 }

@@ -98,7 +98,8 @@ fn start(
     });
     let origin = slot.take().map(|(origin, ..)| origin).unwrap_or(Origin::Notes(Vec::new()));
     let broker = || {
-        let broker = Broker { files: &held.files, folders, root: held.root.as_ref(), user };
+        let (root, ids, is_users) = (held.root.as_ref(), &held.map_ids(), held.event.is_users());
+        let broker = Broker { files: &held.files, folders, root, user, is_users, ids };
         let mut kept: Vec<_> = held.files.iter().map(|file| file.place.as_raw_fd()).collect();
         kept.extend(held.root.as_ref().map(|root| root.as_fd().as_raw_fd()));
         kept.push(ours.as_raw_fd());

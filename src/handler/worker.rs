@@ -13,6 +13,7 @@ use crate::crashes::Facts;
 use crate::dump;
 use crate::report::style::Style;
 use crate::report::{Report, json, text};
+use crate::snapshot::Snapshot;
 use crate::sys::{descriptors, fence, privileges};
 
 /// Who has no files: those of set-user-ID programs are not of the user who started them.
@@ -73,12 +74,22 @@ pub(super) fn run(
     confine(&held.event, &kept).map_err(|_| Failed::Rights)?;
     let mut frames = Frames(pipe);
     let mut snapshot = held.snapshot(origin, limits);
-    snapshot.pause_ns = u64::try_from(began.elapsed().as_nanos()).ok();
-    frames.released().map_err(|_| Failed::Pipe)?;
-    wait_for_turn(turn).map_err(|_| Failed::Pipe)?;
     let files = Rc::new(Client { socket, folders: folders.clone() });
-    let output = output(&dump::crash(&snapshot, files, options));
-    frames.result(&output).map_err(|_| Failed::Pipe)
+    let asked = Rc::clone(&files);
+    let release = |snapshot: &mut Snapshot, places: &[u64]| {
+        let is_generated = !snapshot.memory.is_empty();
+        held.add_generated(places, limits, snapshot);
+        // Where the process has mounts of its own, its files go with it.
+        let maps = (0..held.map_ids().len()).filter(|_| is_generated).map(|place| asked.perf_map(place));
+        let maps: Vec<_> = maps.collect();
+        snapshot.pause_ns = u64::try_from(began.elapsed().as_nanos()).ok();
+        frames.released().map_err(|_| Failed::Pipe)?;
+        wait_for_turn(turn).map_err(|_| Failed::Pipe)?;
+        held.add_perf_names(maps, snapshot);
+        Ok(())
+    };
+    let report = dump::crash(&mut snapshot, files, options, release)?;
+    frames.result(&output(&report)).map_err(|_| Failed::Pipe)
 }
 
 /// The process is gone, and there is no hurry any more: others may be working.

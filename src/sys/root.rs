@@ -69,6 +69,15 @@ impl Root {
         }
     }
 
+    /// The same, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// As openat2(2); `InvalidInput` if it is not a regular file.
+    pub fn regular_itself_below(&self, path: &Path) -> io::Result<File> {
+        reopen_regular(&self.place(path, OFlag::O_NOFOLLOW)?)
+    }
+
     /// The directory itself.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.handle.as_fd()

@@ -8,6 +8,7 @@ mod code;
 mod error;
 mod headers;
 mod links;
+mod lz4;
 mod memory;
 mod modules;
 mod notes;
@@ -25,6 +26,7 @@ pub use stream::CoreFile;
 
 use super::calls::system_call;
 use super::code::{self as generated_code, Pointers};
+use super::generated::copy_at_rest;
 use super::later::union;
 use super::memory::ReadMemory;
 use super::stacks::{Ranges, StackCopier};
@@ -118,6 +120,14 @@ pub fn read(bytes: &[u8], changed_ns: i64, options: &Options) -> Result<Snapshot
         code_names: Vec::new(),
         problems,
     })
+}
+
+/// Adds the objects that JIT compilers registered at these process addresses to a snapshot of the same bytes.
+pub fn add_generated(bytes: &[u8], places: &[u64], snapshot: &mut Snapshot) {
+    // What is wrong with them was said when the snapshot was made.
+    let Ok(headers) = headers::read(bytes) else { return };
+    let memory = CoreMemory::new(bytes, &headers.loads, headers.arch);
+    copy_at_rest(&memory, places, snapshot);
 }
 
 fn process(

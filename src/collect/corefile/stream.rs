@@ -108,6 +108,13 @@ impl CoreFile {
     }
 }
 
+impl CoreFile {
+    /// Adds the objects that JIT compilers registered at these process addresses to a snapshot of this file.
+    pub fn add_generated(&self, places: &[u64], snapshot: &mut Snapshot) {
+        super::add_generated(self.mapping.bytes(), places, snapshot);
+    }
+}
+
 /// Decoders say in different ways that there is no more.
 fn words(error: &io::Error) -> String {
     match error.kind() {

@@ -2,10 +2,11 @@
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::MultiGzDecoder;
-use lz4_flex::frame::FrameDecoder as Lz4Decoder;
 use lzma_rust2::XzReader;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+use super::lz4::Lz4;
 
 /// Memory that an xz stream may ask for, in KiB; the highest preset asks for 65 MiB.
 const XZ_MEMORY: u32 = 512 << 10;
@@ -55,19 +56,24 @@ impl Packing {
             Packing::Zstd => {
                 let mut decoder = FrameDecoder::new();
                 decoder.set_max_window_size(ZSTD_MEMORY);
-                Box::new(Zstd { source, decoder })
+                Box::new(Zstd { source, decoder, cut: false })
             }
             Packing::Xz => Box::new(XzReader::new_mem_limit(source, true, XZ_MEMORY)),
-            Packing::Lz4 => Box::new(Lz4 { decoder: Lz4Decoder::new(source) }),
+            Packing::Lz4 => Box::new(Lz4::new(source)),
             Packing::Gzip => Box::new(MultiGzDecoder::new(source)),
         }
     }
 }
 
+/// A last block without contents, and the place of a checksum.
+const LAST_BLOCK: &[u8] = &[1, 0, 0, 0, 0, 0, 0];
+
 /// Frames of zstd one after the other; the decoder reads one.
 struct Zstd<R: BufRead> {
     source: R,
     decoder: FrameDecoder,
+    /// Whether the source ended too early.
+    cut: bool,
 }
 
 impl<R: BufRead> Read for Zstd<R> {
@@ -77,10 +83,20 @@ impl<R: BufRead> Read for Zstd<R> {
         }
         while self.decoder.can_collect() == 0 {
             if !self.decoder.is_finished() {
-                let one = BlockDecodingStrategy::UptoBlocks(1);
-                if let Err(error) = self.decoder.decode_blocks(&mut self.source, one) {
-                    return Err(self.failure(io::Error::other(error)));
+                if let Err(error) =
+                    self.decoder.decode_blocks(&mut self.source, BlockDecodingStrategy::UptoBlocks(1))
+                {
+                    let error = self.failure(io::Error::other(error));
+                    self.cut = error.kind() == io::ErrorKind::UnexpectedEof;
+                    // It keeps as much as later blocks may refer to, unless there are none.
+                    let ended = self.cut
+                        && self.decoder.decode_blocks(LAST_BLOCK, BlockDecodingStrategy::All).is_ok();
+                    if !ended {
+                        return Err(error);
+                    }
                 }
+            } else if self.cut {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             } else if !self.next_frame()? {
                 return Ok(0);
             }
@@ -113,21 +129,5 @@ impl<R: BufRead> Zstd<R> {
             }
         }
         Ok(false)
-    }
-}
-
-/// Frames of lz4 one after the other; the decoder gives nothing at the end of each.
-struct Lz4<R: BufRead> {
-    decoder: Lz4Decoder<R>,
-}
-
-impl<R: BufRead> Read for Lz4<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let length = self.decoder.read(buffer)?;
-            if length > 0 || buffer.is_empty() || self.decoder.get_mut().fill_buf()?.is_empty() {
-                return Ok(length);
-            }
-        }
     }
 }

@@ -88,7 +88,12 @@ impl Event {
 
     /// Who may read what is stored about it: only root, if the process had rights that its user has not.
     pub fn reader(&self) -> u32 {
-        if self.dumpable == Dumpable::ByUser { self.uid } else { 0 }
+        if self.is_users() { self.uid } else { 0 }
+    }
+
+    /// Whether the process had no rights but those of its user.
+    pub fn is_users(&self) -> bool {
+        self.dumpable == Dumpable::ByUser
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Instant;
 use threaddump_arch::Arch;
 
 use super::super::facts;
+use super::super::memory::Memory;
 use super::{Event, Limits, identity};
 use crate::ids::{Pid, Tid};
 use crate::proc::{ProcDir, Stat, Status, parse_maps};
@@ -42,6 +43,10 @@ pub struct Held {
     pub memory: Option<File>,
     /// Its arguments, which are in its memory: reading them is for those without rights.
     pub(super) cmdline: Option<File>,
+    /// What reads its memory, once that was begun.
+    pub(super) reader: Option<Memory>,
+    /// Its user ids: real, effective, saved, and that of the file system.
+    pub(super) uids: Vec<u32>,
     /// Facts, without arguments; the architecture is that of this machine until the notes were read.
     pub facts: ProcessFacts,
     /// The text of `/proc/PID/maps`.
@@ -96,9 +101,11 @@ impl Held {
             tracer: None,
         };
         Held {
-            event,
             memory: None,
             cmdline: None,
+            reader: None,
+            uids: vec![event.uid],
+            event,
             facts,
             maps: Vec::new(),
             threads: Vec::new(),
@@ -164,6 +171,7 @@ impl Held {
         facts.cgroup = facts::cgroup(&dir.read("cgroup").unwrap_or_default());
         facts.tracer = super::super::denied::tracer(process, Some(self.event.tid));
         facts.ns_pid = process.status(None).ok().and_then(|status| status.ns_pid.last().copied());
+        self.uids = status.uid.map_or_else(|| vec![self.event.uid], Vec::from);
         facts.uid = status.uid.map(|[real, ..]| real).or(facts.uid);
         if let Some(leader) = leader {
             facts.ppid = Some(leader.ppid);
@@ -248,6 +256,7 @@ impl Held {
     pub fn forget_memory(&mut self) {
         self.memory = None;
         self.cmdline = None;
+        self.reader = None;
     }
 
     /// The process.

@@ -7,6 +7,7 @@
 
 mod event;
 mod exit_stop;
+mod generated;
 mod held;
 mod identity;
 mod snapshot;

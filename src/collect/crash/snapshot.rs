@@ -38,6 +38,7 @@ impl Held {
             problems.append(&mut finder.problems);
             code = code::copy(memory, &code::Pointers::of(&mappings, &modules, &threads));
         }
+        self.reader = memory;
         let text = self.cmdline.take().map(|file| {
             let mut text = Vec::new();
             // What can be had of it counts.
