@@ -43,6 +43,8 @@ pub(super) struct Elf<'s> {
     pub segments: Vec<Segment>,
     /// Section headers, in file order; empty if there are none or they cannot be read.
     pub sections: Vec<Section<'s>>,
+    /// Where the section headers end, as an offset in the file.
+    headers_end: u64,
 }
 
 /// One program header.
@@ -140,6 +142,8 @@ impl<'s> Elf<'s> {
             entry: header.e_entry(order).into(),
             segments: segments(header, order, bytes),
             sections: Vec::new(),
+            headers_end: Into::<u64>::into(header.e_shoff(order))
+                .saturating_add(u64::from(header.e_shnum(order)) * size_of::<H::SectionHeader>() as u64),
         };
         if elf.has_section_headers(header, order) {
             elf.sections = sections(header, order, bytes);
@@ -247,6 +251,15 @@ impl<'s> Elf<'s> {
             Layout::File => self.range(segment.offset, segment.file_size),
             Layout::Memory => self.exactly_at(segment.address, segment.file_size),
         }
+    }
+
+    /// How long a file is that should be longer, and how long it should be, going by its sections, in bytes.
+    pub(super) fn cut(&self) -> Option<(u64, u64)> {
+        let length = self.bytes.len() as u64;
+        let stored = self.sections.iter().filter(|section| !matches!(section.kind, SHT_NOBITS | 0));
+        let ends = stored.map(|section| section.offset.saturating_add(section.size));
+        let end = ends.chain([self.headers_end]).max().filter(|_| self.layout == Layout::File)?;
+        (end > length).then_some((length, end))
     }
 
     /// The first section of a name.

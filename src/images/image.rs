@@ -279,7 +279,8 @@ impl<'s> Image<'s> {
         let own = own.map(|why| format!("{name}: {why}"));
         let separate = debug.iter().flat_map(|(opened, path)| {
             let path = path.display().to_string();
-            opened.contents.failures().into_iter().map(move |why| format!("{path}: {why}"))
+            let failures = opened.contents.failures().into_iter();
+            failures.chain(opened.contents.cut()).map(move |why| format!("{path}: {why}"))
         });
         let damaged = self.mapping.is_some_and(FileMapping::damaged).then(|| name.to_string());
         let debug_damaged = debug.filter(|(opened, _)| opened.mapping.damaged());

@@ -51,6 +51,11 @@ impl<'s> Contents<'s> {
         self.store
     }
 
+    /// That the file was cut off, in words.
+    pub(super) fn cut(&self) -> Option<String> {
+        self.elf.cut().map(|(length, whole)| format!("it is cut off: it has {length} bytes of {whole}"))
+    }
+
     /// Which sections could not be inflated, and why.
     pub(super) fn failures(&self) -> Vec<String> {
         self.state.failures.borrow().clone()

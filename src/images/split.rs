@@ -82,7 +82,10 @@ impl<'s> SplitSearch<'s> {
         let broken = state.opened.iter().flat_map(|(path, opened)| {
             let failures = opened.contents.failures().into_iter();
             let damaged = opened.mapping.damaged().then(|| "became shorter while it was read".to_owned());
-            failures.chain(damaged).map(move |why| format!("{}: {why}", path.display()))
+            failures
+                .chain(opened.contents.cut())
+                .chain(damaged)
+                .map(move |why| format!("{}: {why}", path.display()))
         });
         state.notes.iter().cloned().chain(broken).chain(lost).collect()
     }

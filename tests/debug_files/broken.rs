@@ -126,8 +126,16 @@ fn a_damaged_package_costs_functions_but_no_lines_and_no_symbols() {
         "gcc -O2 -gdwarf-4 -gsplit-dwarf -c $SRC -o a.o && gcc a.o -o prog && dwp -e prog -o prog.dwp && rm a.dwo",
     );
     let running = start(&folder.path("prog"));
+    assert_eq!(dump(running.pid(), &[], &[]).1, Vec::<String>::new());
     assert!(is_whole(&dump(running.pid(), &[], &[]).0));
-    for (what, bytes) in damages(&fs::read(folder.path("prog.dwp")).unwrap()) {
+    let package = fs::read(folder.path("prog.dwp")).unwrap();
+    for length in [64, package.len() / 2, package.len() - 1] {
+        fs::write(folder.path("prog.dwp"), &package[..length]).unwrap();
+        let (_, problems) = dump(running.pid(), &[], &[]);
+        let note = format!("prog.dwp: it is cut off: it has {length} bytes of {}", package.len());
+        assert!(problems.iter().any(|text| text.ends_with(&note)), "{problems:?}");
+    }
+    for (what, bytes) in damages(&package) {
         fs::write(folder.path("prog.dwp"), bytes).unwrap();
         let (frames, problems) = dump(running.pid(), &[], &[]);
         let lines = frames.iter().all(|frame| frame.contains(':'));
