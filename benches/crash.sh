@@ -18,7 +18,7 @@ flock 9
 chmod 755 "$folder"
 cp "$program" "$folder/threaddump"
 cc -O1 -pthread -o "$folder/crash" benches/crash.c
-echo 16 >/proc/sys/kernel/core_pipe_limit
+echo 512 >/proc/sys/kernel/core_pipe_limit
 facts='P=%P I=%I s=%s t=%t u=%u g=%g d=%d F=%F e=%e'
 declare -A patterns=(
     [none]="core" [core]="$folder/core" [notes]="|$folder/threaddump handle-core --store=$folder/s --via=notes $facts"

@@ -8,6 +8,8 @@ mod plain;
 mod programs;
 #[path = "crash/setting.rs"]
 mod setting;
+#[path = "crash/storm.rs"]
+mod storm;
 mod support;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -21,7 +23,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // They share the settings of the machine.
     arguments.test_threads = Some(1);
-    let all = plain::ALL.iter().chain(hard::ALL);
+    let all = plain::ALL.iter().chain(storm::ALL).chain(hard::ALL);
     let trials = all.map(|&(name, test)| Trial::test(name, move || run(name, test)));
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }

@@ -4,12 +4,16 @@ use std::path::PathBuf;
 
 use super::args::{CorePatternAction, InstallArgs};
 use super::output::print;
-use super::{Exit, values};
-use crate::core_pattern::{self, Owner, PatternError, Places, Plan, Status};
+use super::{Exit, settings, values};
+use crate::core_pattern::{self, Owner, PatternError, Places, Plan, Skipped, Status};
 use crate::crashes::Store;
 use crate::error::{Failure, plain};
 use crate::handler::{self, Via};
 use crate::report::escape::{Escaping, escaped};
+
+/// How the pattern names them; it has little room.
+const STORE: &str = "-s";
+const CONFIG: &str = "-c";
 
 pub(super) fn run(action: &CorePatternAction) -> Result<Exit, Failure> {
     let places = Places::default();
@@ -34,12 +38,20 @@ fn install(arguments: &InstallArgs, places: &Places) -> Result<Exit, Failure> {
         Via::Notes => options.push("--via=notes".to_owned()),
         Via::Ptrace => options.push("--via=ptrace".to_owned()),
     }
-    options.extend(arguments.hold.map(|hold| format!("--hold={}", values::milliseconds(hold))));
-    if let Some(store) = &arguments.store {
-        let store: PathBuf =
-            std::path::absolute(store).map_err(|error| Failure::file("use", store, &error))?;
-        let text = store.to_str().ok_or_else(|| Failure::usage("the path of the store is no UTF-8"))?;
-        options.push(format!("--store={text}"));
+    options.extend(arguments.hold.map(|hold| format!("-t{}", values::briefly(hold))));
+    options.extend(arguments.parallel.map(|parallel| format!("-p{parallel}")));
+    for (name, path) in [(STORE, &arguments.store), (CONFIG, &arguments.config)] {
+        let Some(path) = path else { continue };
+        let path = std::path::absolute(path).map_err(|error| Failure::file("use", path, &error))?;
+        let text = path
+            .to_str()
+            .ok_or_else(|| Failure::usage(format!("the path {} is no UTF-8", path.display())))?;
+        options.push(format!("{name}{text}"));
+    }
+    let (_, problems) = settings::read(arguments.config.as_ref());
+    if !problems.is_empty() {
+        let failure = Failure::new("cannot install with settings that are wrong:").list(problems);
+        return Err(failure.advise("mend them, and try again"));
     }
     let plan = Plan { program, options, chain: arguments.chain };
     let installed = core_pattern::install(&plan, places).map_err(failure)?;
@@ -58,7 +70,12 @@ fn install(arguments: &InstallArgs, places: &Places) -> Result<Exit, Failure> {
 }
 
 fn status(places: &Places) -> Result<Exit, Failure> {
-    let status = core_pattern::status(places).map_err(failure)?;
+    let mut status = core_pattern::status(places).map_err(failure)?;
+    if status.owner == Owner::Threaddump {
+        let (_, problems) = settings::read(named(&status.pattern, CONFIG).as_ref());
+        status.faults.extend(problems);
+    }
+    handler::count_abandoned();
     say(&describe(&status))?;
     let works = status.owner == Owner::Threaddump && status.faults.is_empty();
     Ok(if works { Exit::Complete } else { Exit::Incomplete })
@@ -84,17 +101,17 @@ fn describe(status: &Status) -> String {
     if status.suid_dumpable == Some(2) {
         line("note", "reports of set-user-ID programs are for root only (fs.suid_dumpable is 2)".to_owned());
     }
-    if let Some(skipped) = core_pattern::skipped().filter(|&skipped| skipped > 0) {
-        let what =
-            format!("{skipped} crashes, since too many were handled at the time (in the log of the kernel)");
-        line("skipped", what);
+    if let Some(file) = named(&status.pattern, CONFIG) {
+        line("settings", file.display().to_string());
     }
     let lost = handler::lost(&store(status));
-    if lost > 0 {
-        line(
-            "lost",
-            format!("{lost} crashes, listed in {}", store(status).join(handler::LIST_OF_LOST).display()),
-        );
+    if let Some(latest) = &lost.latest {
+        let list = store(status).join(handler::LIST_OF_LOST);
+        let count = crashes(lost.count);
+        line("lost", format!("{count}, listed in {}; the latest: {}", list.display(), latest.sentence()));
+    }
+    if let Some(skipped) = core_pattern::skipped().as_ref().and_then(skipped) {
+        line("skipped", skipped);
     }
     for fault in &status.faults {
         line("wrong", fault.clone());
@@ -108,8 +125,25 @@ fn describe(status: &Status) -> String {
 
 /// The store that the pattern names.
 fn store(status: &Status) -> PathBuf {
-    let named = status.pattern.split_ascii_whitespace().find_map(|word| word.strip_prefix("--store="));
-    named.map_or_else(|| Store::system_path().to_owned(), PathBuf::from)
+    named(&status.pattern, STORE).unwrap_or_else(|| Store::system_path().to_owned())
+}
+
+/// A path that the pattern names.
+fn named(pattern: &str, option: &str) -> Option<PathBuf> {
+    let mut words = pattern.split_ascii_whitespace().skip_while(|&word| word != "handle-core");
+    words.find_map(|word| word.strip_prefix(option)).map(PathBuf::from)
+}
+
+/// What the kernel has skipped, in words.
+pub(super) fn skipped(skipped: &Skipped) -> Option<String> {
+    let more = if skipped.more { " or more (the kernel tells with the next one)" } else { "" };
+    let count = crashes(skipped.count);
+    (skipped.count > 0)
+        .then(|| format!("{count}{more} over kernel.core_pipe_limit, by the log of the kernel"))
+}
+
+pub(super) fn crashes(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "crash" } else { "crashes" })
 }
 
 fn say(text: &str) -> Result<(), Failure> {

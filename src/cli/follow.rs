@@ -16,9 +16,10 @@ use super::fetch::{Remark, debuginfod};
 use super::output::{NewFile, is_special};
 use super::pattern::{Pattern, Place};
 use super::render::{Form, choose, style, warn};
+use super::settings;
 use crate::collect::follow::{Making, Options, Ticket, asks_to_end};
 use crate::collect::{self, Via};
-use crate::crashes::{Limits, Store};
+use crate::crashes::Store;
 use crate::dump;
 use crate::error::{Failure, plain};
 use crate::proc::parse_status;
@@ -251,7 +252,9 @@ fn open_store(path: Option<&Path>) -> Result<Store, Failure> {
         let failure = Failure::usage("cannot tell where crashes are to be kept: there is no home directory");
         failure.advise("set HOME or XDG_STATE_HOME, or give --store=DIR")
     })?;
-    Store::create(&path, Limits::default()).map_err(|error| Failure::from(&error))
+    let (settings, problems) = settings::read(None);
+    problems.into_iter().for_each(|problem| Failure::new(problem).print());
+    Store::create(&path, settings.limits()).map_err(|error| Failure::from(&error))
 }
 
 impl FollowArgs {

@@ -17,6 +17,7 @@ mod relay;
 mod render;
 mod replay;
 mod run;
+mod settings;
 mod symbolize;
 mod targets;
 mod values;

@@ -17,6 +17,10 @@ const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_AGE: u64 = 100 * 365 * 24 * 60 * 60;
 /// More than a screen is not around a line any more.
 const MAX_SOURCE_LINES: usize = 100;
+/// More files than that make a store slow.
+const MAX_COUNT: usize = 100_000;
+/// More do not get done sooner.
+pub(super) const MAX_PARALLEL: usize = 128;
 /// 64 GiB: no stack is larger.
 const MAX_SIZE: u64 = 64 << 30;
 
@@ -79,6 +83,23 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "sizes are from 1 byte to 64G".to_owned())
 }
 
+/// Bytes that stay free: as a size, and none at all.
+pub(super) fn space(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { size(text) }
+}
+
+/// A number of crashes that are kept.
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=MAX_COUNT).contains(number));
+    number.ok_or_else(|| format!("a store keeps from 1 to {MAX_COUNT} crashes"))
+}
+
+/// A number of crashes at the same time.
+pub(super) fn parallel(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=MAX_PARALLEL).contains(number));
+    number.ok_or_else(|| format!("from 1 to {MAX_PARALLEL} crashes can be copied at the same time"))
+}
+
 /// Lines around a frame's own.
 pub(super) fn source_lines(text: &str) -> Result<usize, String> {
     let lines = text.parse().ok().filter(|lines| (1..=MAX_SOURCE_LINES).contains(lines));
@@ -107,6 +128,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 /// A duration as [`duration`] reads it.
 pub(super) fn milliseconds(duration: Duration) -> String {
     format!("{}ms", duration.as_millis().max(1))
+}
+
+/// The same, as short as can be.
+pub(super) fn briefly(duration: Duration) -> String {
+    if duration.subsec_nanos() == 0 { format!("{}s", duration.as_secs()) } else { milliseconds(duration) }
 }
 
 /// A number with `m`, `h`, `d` or `w`: how long ago something was.

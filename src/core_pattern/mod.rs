@@ -6,6 +6,7 @@ mod install;
 mod owner;
 mod pattern;
 mod program;
+mod skipped;
 mod state;
 mod status;
 
@@ -14,15 +15,18 @@ pub use install::{Installed, Plan, Removed, install, uninstall};
 pub use owner::Owner;
 pub use pattern::{MAX_PATTERN, build};
 pub use program::check;
+pub use skipped::{Skipped, open_log, skipped, skipped_in};
 pub use state::{Saved, saved};
-pub use status::{Status, skipped, status};
+pub use status::{Status, status};
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Crashes that are handled at the same time; more are skipped by the kernel. Above 0 the kernel also waits for
-/// the handler of a core that fits into its pipe.
-pub const PIPE_LIMIT: u32 = 16;
+/// Crashes that are held at the same time; more are skipped by the kernel, which says so in words that are hard to
+/// count. So it is far more than those that are copied at the same time: the handlers of the others wait, and count
+/// and log those that they let go. One that waits has 0.6 MiB of its own. Above 0 the kernel also
+/// waits for the handler of a core that fits into its pipe.
+pub const PIPE_LIMIT: u32 = 512;
 
 const PATTERN: &str = "/proc/sys/kernel/core_pattern";
 const LIMIT: &str = "/proc/sys/kernel/core_pipe_limit";

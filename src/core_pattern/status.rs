@@ -8,8 +8,6 @@ use super::{check, current, number, saved};
 /// the order of their names (sysctl.d(5)).
 const FOLDERS: [&str; 5] =
     ["/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d"];
-/// Records of the kernel's log that are looked at.
-const MAX_RECORDS: usize = 1 << 20;
 /// Longest file of settings that is read.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -87,36 +85,13 @@ impl Status {
         }
         if let Some(limit) = self.pipe_limit.filter(|&limit| limit > 0) {
             never.push(format!(
-                "crashes while {limit} others are being copied: the kernel skips them and says so in its log"
+                "crashes while {limit} others are held: the kernel skips them and says so in its log"
             ));
         }
         never
             .push("processes that are killed by SIGKILL, as the kernel does when memory is short".to_owned());
         never
     }
-}
-
-/// Crashes that the kernel has skipped because too many were handled at the time, as far as its log goes back.
-/// `None` if the log cannot be read.
-pub fn skipped() -> Option<usize> {
-    use std::io::Read;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut log =
-        std::fs::File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open("/dev/kmsg").ok()?;
-    let (mut record, mut count) = ([0; 8192], 0);
-    for _ in 0..MAX_RECORDS {
-        match log.read(&mut record) {
-            Ok(0) => break,
-            Ok(length) => {
-                let text = String::from_utf8_lossy(&record[..length]);
-                count += usize::from(text.contains("over core_pipe_limit"));
-            }
-            // Records were overwritten meanwhile; the next call gives the oldest that is left.
-            Err(error) if error.raw_os_error() == Some(nix::libc::EPIPE) => {}
-            Err(_) => break,
-        }
-    }
-    Some(count)
 }
 
 /// The setting of the pattern that comes last.

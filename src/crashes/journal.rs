@@ -27,6 +27,7 @@ const LONGEST: Duration = Duration::from_millis(500);
 const MESSAGE_ID: &str = "fc2e22bc6ee647b6b90729ab34a250b1";
 const CRITICAL: u8 = 2;
 const ERROR: u8 = 3;
+const WARNING: u8 = 4;
 /// The facility of programs that are no part of the system.
 const USER: u8 = 1;
 /// Longest line for syslog, in bytes.
@@ -80,8 +81,8 @@ impl Entry {
         Entry { priority: CRITICAL, message, fields }
     }
 
-    /// A crash that was not stored, and why. `name` is that of the process.
-    pub fn lost(known: &Known, name: &str, reason: &str) -> Entry {
+    /// A crash that was not stored, and why. `name` is that of the process, `exe` its executable.
+    pub fn lost(known: &Known, name: &str, exe: Option<&str>, reason: &str) -> Entry {
         let Known { pid, tid, uid, gid, signal, time } = *known;
         let signal_name = signal_name(signal);
         let message = format!(
@@ -90,9 +91,17 @@ impl Entry {
         let mut fields = kernel_fields(pid, Some(tid), uid, Some(gid), signal);
         fields.push(("COREDUMP_TIMESTAMP", time.as_microsecond().to_string()));
         fields.push(("COREDUMP_COMM", name.to_owned()));
+        fields.extend(exe.map(|exe| ("COREDUMP_EXE", exe.to_owned())));
         fields.push(("THREADDUMP_LOST", reason.to_owned()));
         fields.push(("MESSAGE_ID", MESSAGE_ID.to_owned()));
         Entry { priority: ERROR, message, fields }
+    }
+
+    /// Something that went wrong with a crash that is, or may be, stored all the same.
+    pub fn note(known: &Known, what: &str) -> Entry {
+        let Known { pid, tid, uid, gid, signal, .. } = *known;
+        let message = format!("the crash of process {pid} of user {uid}: {what}");
+        Entry { priority: WARNING, message, fields: kernel_fields(pid, Some(tid), uid, Some(gid), signal) }
     }
 
     /// The datagram for the journal: a line for each field, or its name, its length and its bytes.
@@ -334,7 +343,7 @@ mod tests {
         let scratch = scratch("syslog");
         let (nowhere, path) = (scratch.0.join("nowhere"), scratch.0.join("log"));
         let known = Known { pid: 7, tid: 8, uid: 9, gid: 10, signal: 6, time: jiff::Timestamp::UNIX_EPOCH };
-        let entry = Entry::lost(&known, "a\nb\x1b", "no space");
+        let entry = Entry::lost(&known, "a\nb\x1b", Some("/bin/a"), "no space");
         let expected = |priority| {
             let own = std::process::id();
             format!(

@@ -3,9 +3,11 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::queue::{FOLDER, Kind, Slot, Slots};
 use crate::sys::{descriptors, fork};
 
 /// The longest time for it: a core of a large process takes minutes to be written.
@@ -16,6 +18,9 @@ const LIMIT: Duration = Duration::from_secs(600);
 pub struct Chain {
     /// Its path and arguments.
     pub command: Vec<OsString>,
+    /// How many cores are passed on at the same time; others are not passed on, as the kernel does it. `None`: any
+    /// number.
+    pub parallel: Option<usize>,
 }
 
 /// Starts a process that passes the core on, and keeps the crashed process until the other handler has ended, as
@@ -23,14 +28,38 @@ pub struct Chain {
 ///
 /// # Errors
 /// As fork(2).
-pub(super) fn start(chain: &Chain, read: &[u8], input: &File, pidfd: Option<&OwnedFd>) -> io::Result<()> {
+pub(super) fn start(
+    chain: &Chain,
+    read: &[u8],
+    input: &File,
+    pidfd: Option<&OwnedFd>,
+    until: Instant,
+) -> io::Result<()> {
+    let turn = turn(chain, until)?;
     let work = || {
         let mut kept: Vec<RawFd> = pidfd.iter().map(|fd| fd.as_raw_fd()).collect();
         kept.push(input.as_raw_fd());
+        kept.extend(turn.as_ref().map(|(slots, _)| slots.file().as_raw_fd()));
         let done = descriptors::close_all_but(&kept).and_then(|()| pass_on(chain, read, input));
         i32::from(done.is_err())
     };
-    fork::child(work).map(drop)
+    fork::child(work)?;
+    // The child has a copy, which it keeps until it ends.
+    if let Some((_, slot)) = turn {
+        slot.leave();
+    }
+    Ok(())
+}
+
+/// Waits for a place among those that pass cores on. It is in a file of its own, so that it can be left to a child.
+fn turn(chain: &Chain, until: Instant) -> io::Result<Option<(Slots, Slot)>> {
+    let (Some(most), Ok(slots)) = (chain.parallel, Slots::open(Path::new(FOLDER))) else { return Ok(None) };
+    match slots.take(Kind::Chain, most, until, |_| true) {
+        Ok(Some(slot)) => Ok(Some((slots, slot))),
+        Ok(None) => Err(io::Error::other(format!("{most} others are being passed on"))),
+        // Locks that do not work are as bad as none.
+        Err(_) => Ok(None),
+    }
 }
 
 fn pass_on(chain: &Chain, read: &[u8], mut input: &File) -> io::Result<()> {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Options;
 use super::supervise::Outcome;
 use crate::collect::crash::Event;
-use crate::crashes::{Document, Facts, Known, Limits, Store, StoreError, Stored};
+use crate::crashes::{Document, Facts, Known, Store, StoreError, Stored};
 
 /// What became of a crash.
 #[derive(Clone, Debug)]
@@ -29,9 +29,9 @@ pub(super) fn known(event: &Event) -> Known {
 
 /// Stores it whole, or not at all.
 pub(super) fn deliver(event: &Event, outcome: Outcome, options: &Options) -> Result<Delivery, StoreError> {
-    let path = options.store.as_deref().unwrap_or_else(|| Store::system_path());
+    let path = options.store();
     let facts = outcome.facts.ok_or(StoreError::Facts("there are none"))?.with(known(event));
-    let store = Store::create(path, Limits::default())?;
+    let store = Store::create(path, options.limits)?;
     let mut new = store.begin(event.reader())?;
     write(new.json(), &outcome.output.json, path)?;
     write(new.text(), &outcome.output.text, path)?;

@@ -14,6 +14,7 @@ mod deliver;
 mod folders;
 mod frames;
 mod lost;
+mod queue;
 mod spare;
 mod supervise;
 mod worker;
@@ -22,22 +23,28 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use chain::Chain;
 pub use deliver::Delivery;
-pub use lost::{LIST as LIST_OF_LOST, number as lost};
+pub use lost::{LIST as LIST_OF_LOST, LostCrash, LostCrashes, lost};
+pub use queue::{PARALLEL, count_abandoned};
 pub use worker::confine;
 
-use crate::collect::crash::{Caught, Event, ExitStops, Held, Limits, Origin, read_notes, stop_at_exit};
-use crate::crashes::StoreError;
+use crate::collect::crash::{
+    Caught, Event, ExitStops, Held, Limits, Origin, executable, read_notes, stop_at_exit,
+};
 use crate::crashes::journal::Entry;
+use crate::crashes::{self, Store, StoreError};
 use crate::dump;
 use crate::error::plain;
 use crate::snapshot::Problem;
 use crate::sys::descriptors;
+use queue::{Queue, Slot};
 
+/// The part of the time in which a process may be held that is spent waiting, at most.
+const PART_TO_WAIT: (u32, u32) = (4, 5);
 /// Descriptors that are used for files of code, at most.
 const FILES: u64 = 8192;
 
@@ -66,8 +73,20 @@ pub struct Options {
     pub work: Duration,
     /// Where to store it; the usual place if there is none.
     pub store: Option<PathBuf>,
+    /// How much the store keeps.
+    pub limits: crashes::Limits,
+    /// How many crashes may be copied at the same time, by all handlers together.
+    pub parallel: usize,
+    /// What is wrong with the settings, for the report.
+    pub notes: Vec<String>,
     /// How to unwind and name.
     pub dump: dump::Options,
+}
+
+impl Options {
+    fn store(&self) -> &Path {
+        self.store.as_deref().unwrap_or_else(|| Store::system_path())
+    }
 }
 
 /// Why a crash is not in the store.
@@ -75,6 +94,8 @@ pub struct Options {
 pub enum Lost {
     /// The handler could not begin.
     Start(io::Error),
+    /// Too many others were handled at the time: why, in words.
+    Busy(String),
     /// It could not be stored.
     Store(StoreError),
 }
@@ -95,6 +116,7 @@ impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Lost::Start(error) => write!(f, "cannot open /dev/null: {}", plain(error)),
+            Lost::Busy(why) => f.write_str(why),
             Lost::Store(error) => write!(f, "{error}"),
         }
     }
@@ -107,28 +129,53 @@ impl std::error::Error for Lost {}
 /// # Errors
 /// If nothing could be stored.
 pub fn handle(event: Event, options: &Options) -> Result<Delivery, Lost> {
+    let began = Instant::now();
     let known = event.clone();
-    let result = store(event, options);
+    let mut exe = None;
+    let filled = descriptors::fill_standard();
+    let mut queue = Queue::join(&event, options.store(), options.parallel);
+    let result =
+        filled.map_err(Lost::Start).and_then(|()| store(event, options, (&mut queue, began), &mut exe));
     match &result {
         Ok(delivery) => lost::log(&Entry::stored(&delivery.facts, &delivery.stored)),
-        Err(reason) => lost::count(&known, reason, options.store.as_deref()),
+        Err(reason) => {
+            lost::say(LostCrash::of(&known, exe.as_deref(), &reason.to_string()).at(options.store()));
+        }
     }
+    let trouble = result.as_ref().ok().and_then(|delivery| delivery.trouble.as_ref());
+    for note in options.notes.iter().chain(&queue.trouble).chain(trouble) {
+        lost::log(&Entry::note(&deliver::known(&known), note));
+    }
+    queue.done();
+    count_abandoned();
     result
 }
 
-fn store(event: Event, options: &Options) -> Result<Delivery, Lost> {
-    let began = Instant::now();
-    descriptors::fill_standard()?;
+/// `exe` is what is known of a crash that is lost.
+fn store(
+    event: Event,
+    options: &Options,
+    (queue, began): (&mut Queue, Instant),
+    exe: &mut Option<Vec<u8>>,
+) -> Result<Delivery, Lost> {
     descriptors::allow_files(FILES);
     let input = descriptors::take_stdin()?;
     let pidfd = event.pidfd.and_then(descriptors::take_inherited);
     let limits = Limits { deadline: began + options.hold, stack_bytes: None };
+    let turn = queue.enter(began, began + options.hold / PART_TO_WAIT.1 * PART_TO_WAIT.0);
+    let turn = turn.map_err(|busy| {
+        *exe = executable(&event, pidfd.as_ref().map(AsFd::as_fd));
+        Lost::Busy(busy.to_string())
+    })?;
     let mut held = Held::open(event, pidfd.as_ref().map(AsFd::as_fd), &limits);
+    let notes = options.notes.iter().chain(&queue.trouble);
+    held.problems.extend(notes.map(|note| Problem::new("settings", note.clone())));
     // Only notes leave the core as it is for others.
     let via = if options.chain.is_some() { Via::Notes } else { options.via };
     let (mut hold, origin) = Hold::take(input, &mut held, via, limits.deadline);
-    hold.pidfd = pidfd;
-    let result = supervise::run(&mut held, origin, hold, &limits, began, options);
+    (hold.pidfd, hold.turn, hold.deadline) = (pidfd, turn, Some(limits.deadline));
+    let result = supervise::run(&mut held, origin, hold, &limits, (began, queue), options);
+    *exe = held.facts.exe.take();
     Ok(deliver::deliver(&held.event, result, options)?)
 }
 
@@ -138,6 +185,9 @@ struct Hold {
     input: Option<File>,
     stops: Option<ExitStops>,
     pidfd: Option<OwnedFd>,
+    /// Its place among those that are held.
+    turn: Option<Slot>,
+    deadline: Option<Instant>,
     /// Why the core was not passed on.
     trouble: Option<String>,
 }
@@ -181,7 +231,13 @@ impl Hold {
     /// Lets the process go, or leaves it to the handler that comes after us. `origin` is what was read.
     fn let_go(&mut self, origin: &Origin, chain: Option<&Chain>) {
         if let (Some(chain), Some(input), Origin::Notes(notes)) = (chain, &self.input, origin)
-            && let Err(error) = chain::start(chain, notes, input, self.pidfd.as_ref())
+            && let Err(error) = chain::start(
+                chain,
+                notes,
+                input,
+                self.pidfd.as_ref(),
+                self.deadline.unwrap_or_else(Instant::now),
+            )
         {
             self.trouble = Some(format!("the core cannot be passed on: {}", plain(&error)));
         }

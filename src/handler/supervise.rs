@@ -1,6 +1,6 @@
 //! Starts worker and broker, lets the process go when the copy is made, and ends both in time.
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
 
@@ -13,6 +13,7 @@ use nix::unistd::Pid as RawPid;
 use super::broker::Broker;
 use super::folders::Folders;
 use super::frames::{Incoming, Output};
+use super::queue::Queue;
 use super::{Hold, Options, connection, spare, worker};
 use crate::collect::crash::{Held, Limits, Origin};
 use crate::crashes::Facts;
@@ -34,13 +35,13 @@ pub(super) fn run(
     origin: Origin,
     mut hold: Hold,
     limits: &Limits,
-    began: Instant,
+    (began, queue): (Instant, &Queue),
     options: &Options,
 ) -> Outcome {
     let folders = Folders::of(&held.files, &options.dump.images.debug_dirs);
     let (origin, result) = match start(held, origin, &folders, (limits, began), options) {
         Ok((origin, mut team)) => {
-            let result = team.attend(&mut hold, &origin, limits.deadline, options);
+            let result = team.attend(&mut hold, &origin, (limits.deadline, queue), options);
             (origin, result)
         }
         Err((origin, error)) => (origin, Err(format!("the processes for that cannot be started: {error}"))),
@@ -50,11 +51,13 @@ pub(super) fn run(
         Ok(facts) => Ok(Outcome { output, facts: Some(facts), trouble: None }),
         Err(error) => Err(error.to_string()),
     });
-    checked.unwrap_or_else(|why| {
+    let mut outcome = checked.unwrap_or_else(|why| {
         let output = spare::output(held, origin, limits, &why, &options.dump);
         let facts = Facts::decode(&output.facts).ok();
         Outcome { output, facts, trouble: Some(why) }
-    })
+    });
+    outcome.trouble = outcome.trouble.or(hold.trouble);
+    outcome
 }
 
 /// The processes that work for us.
@@ -63,6 +66,8 @@ struct Team {
     worker: Option<Pid>,
     broker: Option<Pid>,
     pipe: File,
+    /// Tells the worker that it is its turn.
+    turn: Option<File>,
 }
 
 fn start(
@@ -72,14 +77,16 @@ fn start(
     (limits, began): (&Limits, Instant),
     options: &Options,
 ) -> Result<(Origin, Team), (Origin, io::Error)> {
-    let ends = || -> io::Result<((OwnedFd, OwnedFd), (OwnedFd, OwnedFd))> {
-        Ok((connection()?, nix::unistd::pipe2(OFlag::O_CLOEXEC)?))
+    type Pair = (OwnedFd, OwnedFd);
+    let ends = || -> io::Result<(Pair, Pair, Pair)> {
+        let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC);
+        Ok((connection()?, pipe()?, pipe()?))
     };
-    let ((ours, theirs), (read, write)) = match ends() {
+    let ((ours, theirs), (read, write), (wait, go)) = match ends() {
         Ok(ends) => ends,
         Err(error) => return Err((origin, error)),
     };
-    let mut team = Team { worker: None, broker: None, pipe: File::from(read) };
+    let mut team = Team { worker: None, broker: None, pipe: File::from(read), turn: Some(File::from(go)) };
     let user = (held.event.reader(), if held.event.reader() == 0 { 0 } else { held.event.gid });
     let broker = || {
         let broker = Broker { files: &held.files, folders, root: held.root.as_ref(), user };
@@ -95,10 +102,10 @@ fn start(
         Err(error) => return Err((origin, error)),
     }
     drop(ours);
-    let mut slot = Some((origin, theirs, write));
+    let mut slot = Some((origin, theirs, write, wait));
     let result = fork::child(|| {
-        let Some((origin, theirs, write)) = slot.take() else { return fork::PANICKED };
-        let ends = (theirs, folders, File::from(write));
+        let Some((origin, theirs, write, wait)) = slot.take() else { return fork::PANICKED };
+        let ends = (theirs, folders, File::from(write), File::from(wait));
         worker::run(held, origin, (limits, began), ends, &options.dump)
             .map_or_else(|failed| failed as i32, |()| 0)
     });
@@ -118,12 +125,14 @@ impl Team {
         &mut self,
         hold: &mut Hold,
         origin: &Origin,
-        deadline: Instant,
+        (deadline, queue): (Instant, &Queue),
         options: &Options,
     ) -> Result<Output, String> {
         let chain = options.chain.as_ref();
         let mut incoming = Incoming::default();
-        let end = deadline + options.work;
+        let mut end = deadline + options.work;
+        // While it works, no more than so many others do.
+        let mut _turn = None;
         loop {
             let until = if hold.is_held() { deadline } else { end };
             match self.wait(until) {
@@ -138,6 +147,12 @@ impl Team {
             let goes_on = incoming.read(&mut self.pipe);
             if incoming.released {
                 hold.let_go(origin, chain);
+                if let Some(mut go) = self.turn.take() {
+                    _turn = queue.work(Instant::now() + options.work).map_err(|busy| busy.to_string())?;
+                    end = Instant::now() + options.work;
+                    // Whether it is still there is seen by what it says.
+                    let _ = go.write_all(b"g");
+                }
             }
             match goes_on {
                 Ok(true) => {}

@@ -1,6 +1,6 @@
 //! What has no rights: copies, parses, unwinds, names, and writes into its pipe.
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::Instant;
@@ -18,7 +18,12 @@ use crate::sys::{descriptors, fence, privileges};
 /// Who has no files: those of set-user-ID programs are not of the user who started them.
 const NOBODY: u32 = 65534;
 
-const LIMITS: privileges::Limits = privileges::Limits { memory: 4 << 30, seconds: 120 };
+/// Bytes of memory, at most.
+const MEMORY: u64 = 4 << 30;
+/// Seconds of processor time.
+const SECONDS: u64 = 120;
+/// The kernel ends who has the highest number first when memory is short.
+const FIRST_TO_GO: &str = "1000";
 
 /// Why a worker ends: its exit status.
 #[derive(Clone, Copy, Debug)]
@@ -40,11 +45,19 @@ pub fn confine(event: &Event, kept: &[RawFd]) -> io::Result<()> {
         Dumpable::ByUser => (event.uid, event.gid),
         Dumpable::ByRoot => (NOBODY, NOBODY),
     };
-    privileges::give_up(uid, gid, LIMITS)?;
+    // A report without stacks is better than the end of another program (proc_pid_oom_score_adj(5)).
+    let _ = std::fs::write("/proc/self/oom_score_adj", FIRST_TO_GO);
+    privileges::give_up(uid, gid, limits())?;
     match fence::raise() {
         Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
         _ => Ok(()),
     }
+}
+
+/// A quarter of the machine's memory, if that is less.
+fn limits() -> privileges::Limits {
+    let total = nix::sys::sysinfo::sysinfo().map_or(u64::MAX, |machine| machine.ram_total());
+    privileges::Limits { memory: MEMORY.min(total / 4), seconds: SECONDS }
 }
 
 /// Does everything; gives its exit status. What is borrowed is a copy of ours.
@@ -52,19 +65,25 @@ pub(super) fn run(
     held: &mut Held,
     origin: Origin,
     (limits, began): (&Limits, Instant),
-    (socket, folders, pipe): (OwnedFd, &Folders, File),
+    (socket, folders, pipe, turn): (OwnedFd, &Folders, File, File),
     options: &dump::Options,
 ) -> Result<(), Failed> {
-    let mut kept = vec![socket.as_raw_fd(), pipe.as_raw_fd()];
+    let mut kept = vec![socket.as_raw_fd(), pipe.as_raw_fd(), turn.as_raw_fd()];
     kept.extend(held.open_files());
     confine(&held.event, &kept).map_err(|_| Failed::Rights)?;
     let mut frames = Frames(pipe);
     let mut snapshot = held.snapshot(origin, limits);
     snapshot.pause_ns = u64::try_from(began.elapsed().as_nanos()).ok();
     frames.released().map_err(|_| Failed::Pipe)?;
+    wait_for_turn(turn).map_err(|_| Failed::Pipe)?;
     let files = Rc::new(Client { socket, folders: folders.clone() });
     let output = output(&dump::crash(&snapshot, files, options));
     frames.result(&output).map_err(|_| Failed::Pipe)
+}
+
+/// The process is gone, and there is no hurry any more: others may be working.
+fn wait_for_turn(mut turn: File) -> io::Result<()> {
+    turn.read_exact(&mut [0])
 }
 
 /// JSON, text, and what it is listed by.

@@ -3,6 +3,7 @@
 //! Each function does one call and gives back what the kernel said; what to do about it is decided
 //! by the callers.
 
+pub mod alarm;
 pub mod descriptors;
 pub mod fence;
 pub mod fork;

@@ -1,4 +1,4 @@
-//! Storms, large processes, a full disk, and handlers that are killed: the process that crashes goes away in time,
+//! Large processes, a full disk, and handlers that are killed: the process that crashes goes away in time,
 //! and its report is whole or not there.
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,12 +7,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::Test;
-use crate::programs::{BOUND, crash, crasher, has, report, reports, stored, threads, wait};
+use crate::programs::{BOUND, crash, crasher, has, lost, report, reports, threads, wait};
 use crate::setting::Settings;
 use crate::support::{Stop, record};
 
 pub(crate) const ALL: &[(&str, Test)] = &[
-    ("of_a_hundred_crashes_at_once_none_is_lost_without_a_word", storm),
     ("a_process_whose_handler_is_killed_goes_away", killed),
     ("a_report_is_stored_without_stacks_if_the_worker_crashes", worker_crashes),
     ("a_full_disk_is_said", full_disk),
@@ -22,50 +21,18 @@ pub(crate) const ALL: &[(&str, Test)] = &[
     ("a_process_is_let_go_at_the_deadline", deadline),
 ];
 
-fn in_time(took: Duration) -> Result<(), Stop> {
+pub(crate) fn in_time(took: Duration) -> Result<(), Stop> {
     if took < BOUND { Ok(()) } else { Err(format!("it took {took:?}").into()) }
 }
 
-fn start(arguments: &[&str]) -> Result<Child, Stop> {
+pub(crate) fn start(arguments: &[&str]) -> Result<Child, Stop> {
     let mut command = Command::new(crasher()?);
     command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
     Ok(command.spawn().map_err(|error| error.to_string())?)
 }
 
-fn lost(settings: &Settings) -> String {
-    std::fs::read_to_string(settings.store.join(".lost")).unwrap_or_default()
-}
-
-/// Crashes that the kernel did not give to the handler, by its log.
-fn skipped() -> usize {
-    threaddump::core_pattern::skipped().unwrap_or(0)
-}
-
-fn storm(settings: &Settings) -> Result<(), Stop> {
-    settings.install(&[])?;
-    let (before, clock) = (skipped(), Instant::now());
-    let children: Result<Vec<Child>, Stop> = (0..100).map(|_| start(&["segv", "2"])).collect();
-    for mut child in children? {
-        child.wait().map_err(|error| error.to_string())?;
-    }
-    let took = clock.elapsed();
-    in_time(took)?;
-    let all = || {
-        let (kept, skipped) = (stored(settings, 0), (skipped() - before) as u64);
-        let known = kept + skipped + lost(settings).lines().count() as u64;
-        // The kernel says it ten times in five seconds at most.
-        let is_silent = skipped >= 10 && handlers(settings).is_empty();
-        (known >= 100 || is_silent).then_some((kept, skipped))
-    };
-    let (kept, skipped) = wait("each of the hundred", all)?;
-    record::summary(&format!(
-        "crash storm: of 100 in {took:.1?} {kept} stored, {skipped} skipped by the kernel"
-    ));
-    if kept < 16 { Err(format!("only {kept} are stored: {}", lost(settings)).into()) } else { Ok(()) }
-}
-
 /// Processes that run the handler, the first one before its children.
-fn handlers(settings: &Settings) -> Vec<Pid> {
+pub(crate) fn handlers(settings: &Settings) -> Vec<Pid> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let program = settings.program.to_string_lossy().into_owned();
@@ -74,7 +41,8 @@ fn handlers(settings: &Settings) -> Vec<Pid> {
         text.starts_with(program.as_bytes()) && String::from_utf8_lossy(&text).contains("handle-core")
     });
     let mut all: Vec<Pid> = ours.map(Pid::from_raw).collect();
-    all.sort_by_key(|pid| (parent(*pid) > 2, *pid));
+    // Asked once for each, since it changes while they end.
+    all.sort_by_cached_key(|pid| (parent(*pid) > 2, *pid));
     all
 }
 
@@ -132,7 +100,7 @@ fn full_disk(settings: &Settings) -> Result<(), Stop> {
     let result = settings.install(&[]).map_err(Stop::from).and_then(|_| {
         let (_, took) = crash(Command::new(crasher()?).args(["segv", "100"]))?;
         in_time(took)?;
-        wait("a word about it", || lost(settings).lines().next().map(str::to_owned))
+        wait("a word about it", || lost(settings).first().map(|crash| crash.reason.clone()))
     });
     let left = reports(settings, 0).len();
     let _ = Command::new("umount").arg(&store).status();

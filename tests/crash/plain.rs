@@ -254,7 +254,7 @@ fn uninstall(settings: &Settings) -> Result<(), Stop> {
     let said = settings.install(&[])?;
     let status = settings.command(&["core-pattern", "status"]).output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&status.stdout).into_owned();
-    if !said.contains("threaddump") || !text.contains("crashes go to    threaddump") || current().1 != "16" {
+    if !said.contains("threaddump") || !text.contains("crashes go to    threaddump") || current().1 != "512" {
         return Err(format!("{said}{text}").into());
     }
     settings.install(&["--hold", "2s"])?;

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use threaddump::handler::LostCrash;
 
 use crate::setting::Settings;
 use crate::support::{Stop, has_program, scratch};
@@ -76,6 +77,12 @@ pub(crate) fn stored(settings: &Settings, user: u32) -> u64 {
         *known = number.max(*known);
     }
     latest.values().sum()
+}
+
+/// Crashes that are counted as lost.
+pub(crate) fn lost(settings: &Settings) -> Vec<LostCrash> {
+    let text = std::fs::read_to_string(settings.store.join(".lost")).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// Waits for something.

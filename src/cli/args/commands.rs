@@ -186,23 +186,29 @@ pub(in crate::cli) struct CoreArgs {
     pub(in crate::cli) render: RenderArgs,
 }
 
-/// Arguments of the crash handler.
+/// Arguments of the crash handler. They have short forms, since a pattern has 127 bytes.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct HandleCoreArgs {
     /// Where the registers come from
     #[arg(long, value_enum, value_name = "WAY", default_value_t = RegistersChoice::Auto)]
     pub(in crate::cli) via: RegistersChoice,
     /// Longest time the process is kept, as in 500ms or 5s
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = values::duration)]
-    pub(in crate::cli) hold: Duration,
+    #[arg(short = 't', long, value_name = "DURATION", value_parser = values::duration)]
+    pub(in crate::cli) hold: Option<Duration>,
+    /// How many crashes may be copied at the same time
+    #[arg(short, long, value_name = "N", value_parser = values::parallel)]
+    pub(in crate::cli) parallel: Option<usize>,
+    /// File of settings
+    #[arg(short, long, value_name = "FILE")]
+    pub(in crate::cli) config: Option<PathBuf>,
     /// The store
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     pub(in crate::cli) store: Option<PathBuf>,
     /// Pass the core on to the handler that was there before
     #[arg(long)]
     pub(in crate::cli) chain: bool,
     /// What the kernel says about the crash, as in P=%P
-    #[arg(value_name = "LETTER=VALUE", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "LETTER=VALUE", required = true, trailing_var_arg = true)]
     pub(in crate::cli) facts: Vec<OsString>,
 }
 
@@ -252,6 +258,15 @@ pub(in crate::cli) struct InstallArgs {
     /// says so.
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub(in crate::cli) hold: Option<Duration>,
+    /// How many crashes may be copied at the same time, by default 16
+    ///
+    /// Others wait, for four fifths of the time a process may be kept; then they are let go, counted and
+    /// logged. What comes after the copy is done for as many at a time as there are processors.
+    #[arg(long, value_name = "N", value_parser = values::parallel)]
+    pub(in crate::cli) parallel: Option<usize>,
+    /// Take settings from this file, not from /etc/threaddump.conf
+    #[arg(long, value_name = "FILE")]
+    pub(in crate::cli) config: Option<PathBuf>,
 }
 
 /// Arguments of `replay`.

@@ -41,7 +41,7 @@ pub(in crate::cli) enum CrashesCommand {
     /// Remove what is beyond the limits of the store
     ///
     /// A store has 1000 crashes and 1 GiB at most, none is older than 90 days, and a twentieth of the
-    /// file system (or 1 GiB, if that is less) stays free. Whenever a crash is stored, what is beyond that is
+    /// file system (or 1 GiB, if that is less) stays free; /etc/threaddump.conf can set that. Whenever a crash is stored, what is beyond that is
     /// removed: the oldest first, of the user who has most. This command does the same, and also removes
     /// files that a writer left which was killed.
     #[command(
@@ -77,7 +77,8 @@ pub(in crate::cli) struct ListArgs {
     /// Form of the list; in JSON, each crash is an object on a line of its own
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = CrashesFormat::Text)]
     pub(in crate::cli) format: CrashesFormat,
-    /// Only crashes of this program: the last part of its path, its whole path, or the process's name
+    /// Only crashes of this program: the last part of its path, its whole path, what it was started as, or
+    /// the process's name
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) program: Option<String>,
     /// Only crashes by this signal, as SEGV, SIGSEGV or 11
@@ -128,6 +129,15 @@ pub(in crate::cli) struct CleanArgs {
     /// Remove crashes that have not come again for so long, as 12h, 7d or 2w
     #[arg(long, value_name = "AGE", value_parser = values::age)]
     pub(in crate::cli) older_than: Option<Duration>,
+    /// Keep so many crashes
+    #[arg(long, value_name = "N", value_parser = values::count, conflicts_with = "all")]
+    pub(in crate::cli) max_crashes: Option<usize>,
+    /// Keep so many bytes of reports, as in 200M
+    #[arg(long, value_name = "BYTES", value_parser = values::size, conflicts_with = "all")]
+    pub(in crate::cli) max_bytes: Option<u64>,
+    /// Keep so many bytes of the file system free, as in 2G; 0 for none
+    #[arg(long, value_name = "BYTES", value_parser = values::space, conflicts_with = "all")]
+    pub(in crate::cli) keep_free: Option<u64>,
     /// Where they are.
     #[command(flatten)]
     pub(in crate::cli) store: StoreArgs,

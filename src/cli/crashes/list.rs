@@ -1,15 +1,20 @@
 //! The list of crashes.
 use std::io::{self, IsTerminal};
+use std::path::Path;
 
+use jiff::Timestamp;
 use nix::unistd::geteuid;
 use serde::Serialize;
 
 use super::stores::{Placed, Stores};
 use crate::cli::Exit;
 use crate::cli::args::{CrashesFormat, ListArgs};
+use crate::cli::core_pattern::{crashes, skipped};
 use crate::cli::output;
-use crate::crashes::{Fingerprint, Limits};
+use crate::core_pattern;
+use crate::crashes::{Facts, Fingerprint, Limits, Store};
 use crate::error::Failure;
+use crate::handler;
 use crate::report::escape::{Escaping, escaped};
 use crate::report::json;
 
@@ -29,6 +34,9 @@ pub(super) fn run(arguments: &ListArgs) -> Result<Exit, Failure> {
         }
         CrashesFormat::Text => output::print(table(&found.crashes, geteuid().is_root()).as_bytes())?,
     }
+    if !arguments.store.quiet {
+        stores.all().for_each(|store| tell_lost(store.path(), arguments.since));
+    }
     if found.problems.is_empty() {
         return Ok(Exit::Complete);
     }
@@ -38,12 +46,28 @@ pub(super) fn run(arguments: &ListArgs) -> Result<Exit, Failure> {
     Ok(Exit::Incomplete)
 }
 
+/// Says what is not in the list, as far as the caller may know.
+fn tell_lost(store: &Path, since: Option<Timestamp>) {
+    handler::count_abandoned();
+    let lost = handler::lost(store);
+    if let Some(latest) = lost.latest.filter(|latest| since.is_none_or(|since| latest.time >= since)) {
+        let list = store.join(handler::LIST_OF_LOST);
+        let count = crashes(lost.count);
+        let (time, sentence) = (latest.time.strftime("%Y-%m-%d %H:%M:%S"), latest.sentence());
+        let what = format!("{count} not stored, see {}; the latest at {time}: {sentence}", list.display());
+        Failure::new(what).print();
+    }
+    // The handler's store is root's.
+    if store == Store::system_path()
+        && let Some(what) = core_pattern::skipped().as_ref().and_then(skipped)
+    {
+        Failure::new(format!("{what} not stored")).print();
+    }
+}
+
 fn is_wanted(one: &Placed<'_>, arguments: &ListArgs) -> bool {
     let facts = &one.crash.latest.facts;
-    let program = |name: &String| {
-        [facts.program(), &facts.name].contains(&name.as_str()) || facts.exe.as_ref() == Some(name)
-    };
-    arguments.program.as_ref().is_none_or(program)
+    arguments.program.as_ref().is_none_or(|program| facts.is_of(program))
         && arguments.signal.is_none_or(|signal| facts.signal == signal)
         && arguments.since.is_none_or(|since| facts.time >= since)
 }
@@ -63,7 +87,7 @@ fn table(crashes: &[Placed<'_>], with_user: bool) -> String {
             facts.uid.to_string(),
             facts.pid.to_string(),
             name(&facts.signal_name),
-            name(facts.program()),
+            program(facts, escaping),
             escaped(facts.function.as_deref().unwrap_or("?"), escaping).to_string(),
         ]);
     }
@@ -82,6 +106,15 @@ fn table(crashes: &[Placed<'_>], with_user: bool) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The executable, and before it what it was started as, if that is another name.
+fn program(facts: &Facts, escaping: Escaping) -> String {
+    let name = |text: &str| escaped(&cut(text), escaping).to_string();
+    match facts.started_as() {
+        Some(started) => format!("{} ({})", name(started), name(facts.program())),
+        None => name(facts.program()),
+    }
 }
 
 fn cut(text: &str) -> String {

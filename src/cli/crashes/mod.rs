@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::Exit;
 use super::args::{CleanArgs, CrashesArgs, CrashesCommand, RemoveArgs};
-use super::output;
+use super::{output, settings};
 use crate::crashes::{Cleaned, Limits};
 use crate::error::Failure;
 use stores::Stores;
@@ -47,11 +47,17 @@ fn remove(arguments: &RemoveArgs) -> Result<Exit, Failure> {
 }
 
 fn clean(arguments: &CleanArgs) -> Result<Exit, Failure> {
-    let mut limits = Limits::default();
-    if arguments.all {
-        limits.crashes = 0;
+    let (settings, problems) = settings::read(None);
+    if !arguments.store.quiet {
+        problems.into_iter().for_each(|problem| Failure::new(problem).print());
     }
-    limits.age = arguments.older_than.unwrap_or(limits.age);
+    let set = settings.limits();
+    let limits = Limits {
+        crashes: if arguments.all { 0 } else { arguments.max_crashes.unwrap_or(set.crashes) },
+        bytes: arguments.max_bytes.unwrap_or(set.bytes),
+        age: arguments.older_than.unwrap_or(set.age),
+        keep_free: arguments.keep_free.or(set.keep_free),
+    };
     let stores = Stores::open(&arguments.store, limits)?;
     let mut sum = Cleaned::default();
     for store in stores.all() {

@@ -4,8 +4,9 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use super::super::facts;
 use super::Event;
-use crate::proc::{Stat, Status};
+use crate::proc::{ProcDir, Stat, Status};
 
 /// Seconds by which the start of a process may seem to be after its end: both are rounded, and the time of the
 /// machine's start is corrected while it runs.
@@ -30,6 +31,23 @@ pub(super) fn differs(event: &Event, stat: &Stat, status: &Status, start: Option
         }
         _ => None,
     }
+}
+
+/// The executable of the process that crashed, in its root directory, as far as it is certain that it is that of no
+/// other. For a crash of which nothing else is looked at.
+pub fn executable(event: &Event, pidfd: Option<BorrowedFd<'_>>) -> Option<Vec<u8>> {
+    let dir = ProcDir::open(format!("/proc/{}", event.tid)).ok()?;
+    let exe = dir.read_link("exe").ok()?;
+    let root = dir.read_link("root").unwrap_or_default();
+    let is_same = match pidfd {
+        Some(pidfd) => process_of(pidfd).ok()? == Some(event.pid.0),
+        None => {
+            let (stat, status) = (dir.stat(None).ok()?, dir.status(None).ok()?);
+            differs(event, &stat, &status, facts::start_time_ns(&stat)).is_none()
+        }
+    };
+    let exe = exe.strip_suffix(b" (deleted)").unwrap_or(&exe);
+    is_same.then(|| facts::in_root(exe, &root).to_vec())
 }
 
 /// The process that a pidfd stands for; `None` if it is gone.

@@ -19,6 +19,7 @@ use threaddump_arch::Registers;
 pub use event::{Dumpable, Event};
 pub use exit_stop::{ExitStops, stop_at_exit};
 pub use held::{FileId, Held, PinnedFile};
+pub use identity::executable;
 pub use stream::read_notes;
 
 use crate::ids::Tid;
