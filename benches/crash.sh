@@ -21,7 +21,7 @@ chmod 755 "$folder"
 cp "$program" "$folder/threaddump"
 cc -O1 -pthread -o "$folder/crash" benches/crash.c
 cc -O1 -o "$folder/floor" benches/crash_floor.c
-echo 16 >/proc/sys/kernel/core_pipe_limit
+echo 512 >/proc/sys/kernel/core_pipe_limit
 facts='P=%P I=%I s=%s t=%t u=%u g=%g d=%d F=%F e=%e'
 declare -A patterns=(
     [none]="core" [core]="$folder/core" [exit]="|$folder/floor exit" [copy]="|$folder/floor copy %P"

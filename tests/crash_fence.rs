@@ -13,6 +13,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use threaddump::collect::crash::Event;
 use threaddump::handler::confine;
+use threaddump::sys::fence::limit_reach;
 use threaddump::sys::fork;
 
 mod support;
@@ -62,6 +63,65 @@ const ATTEMPTS: &[Attempt] = &[
     ("make a pipe", |_| no(nix::unistd::pipe())),
     ("copy a descriptor", |_| io(io::stdout().as_fd().try_clone_to_owned().map(drop))),
 ];
+
+/// What the outer fence alone keeps away from root: everything else of a worker is taken from it, so on a processor
+/// without a list of system calls this is what is left.
+const OUTER: &[Attempt] = &[
+    ("open a file", |_| io(File::open("/etc/hostname").map(drop))),
+    ("open its own directory", |_| io(File::open(".").map(drop))),
+    ("open a file of /proc", |_| io(File::open("/proc/self/maps").map(drop))),
+    ("list a directory", |_| io(std::fs::read_dir("/").map(drop))),
+    ("create a file", |_| io(File::create("/tmp/threaddump-fence").map(drop))),
+    ("make a directory", |_| io(std::fs::create_dir("/tmp/threaddump-fence"))),
+    ("make a link", |_| io(std::os::unix::fs::symlink("/", "/tmp/threaddump-fence"))),
+    ("remove a file", |_| io(std::fs::remove_file("/tmp/threaddump-fenced"))),
+    ("rename a file", |_| io(std::fs::rename("/tmp/threaddump-fenced", "/tmp/threaddump-fence"))),
+    ("cut a file", |_| no(nix::unistd::truncate("/tmp/threaddump-fenced", 0))),
+    ("start a program", |_| io(Command::new("/bin/true").status().map(drop))),
+    ("trace another process", |targets| {
+        no(nix::sys::ptrace::seize(targets.other, nix::sys::ptrace::Options::empty()))
+    }),
+    ("listen at a port", |_| io(std::net::TcpListener::bind("127.0.0.1:0").map(drop))),
+    ("connect to a port", |_| match TcpStream::connect("127.0.0.1:9") {
+        // It has tried.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        other => io(other.map(drop)),
+    }),
+    ("signal another process", |targets| no(nix::sys::signal::kill(targets.other, None))),
+    ("signal its parent", |targets| no(nix::sys::signal::kill(targets.parent, None))),
+];
+
+/// What it does not keep away, where the kernel has all of it.
+fn outer_fence(targets: Targets) -> Vec<String> {
+    std::fs::write("/tmp/threaddump-fenced", "x").expect("/tmp can be written");
+    let fenced = |attempt: &dyn Fn() -> Result<(), String>| {
+        in_child(|| match limit_reach() {
+            Err(error) => Err(format!("could not be fenced: {error}")),
+            Ok(false) => Err("there is no such fence".to_owned()),
+            Ok(true) => attempt(),
+        })
+    };
+    let mut wrong = Vec::new();
+    if fenced(&|| Ok(())) != "done" || fenced(&|| OUTER[14].1(targets)) == "done" {
+        record::skip(
+            "crash fence: the outer fence alone",
+            "this kernel has no Landlock, or not all of it (Linux 6.12)",
+        );
+    } else {
+        for (name, attempt) in OUTER {
+            let inside = fenced(&|| attempt(targets));
+            println!("root, the outer fence alone: {name}: {inside}");
+            if inside == "done" || inside.contains("could not") {
+                wrong.push(format!("{name}: {inside}"));
+            }
+        }
+        if fenced(&with_threads) != "done" {
+            wrong.push("it cannot start threads".to_owned());
+        }
+    }
+    let _ = std::fs::remove_file("/tmp/threaddump-fenced");
+    wrong
+}
 
 fn mode() -> nix::sys::stat::Mode {
     nix::sys::stat::Mode::S_IRUSR
@@ -113,10 +173,12 @@ fn main() {
         let text = confined(&event(user, dumpable), with_threads);
         assert_eq!(text, "done", "it can start threads and use memory");
     }
+    let outer = outer_fence(targets);
     drop(sleeper);
     let _ = std::fs::remove_file("/tmp/threaddump-fence");
     let _ = std::fs::remove_dir("/tmp/threaddump-fence");
     assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(outer.is_empty(), "{outer:#?}");
     println!("test result: ok. {} attempts by 3 users failed", ATTEMPTS.len());
 }
 
@@ -137,11 +199,26 @@ fn event(user: u32, dumpable: u32) -> Event {
 
 /// Does something in a confined child; what came of it, in words.
 fn confined(event: &Event, attempt: impl FnOnce() -> Result<(), String>) -> String {
+    in_child_with(attempt, |pipe| match confine(event, &[pipe.as_raw_fd()]) {
+        Ok(fences) if fences.is_none() => Err("could not be fenced".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("could not be confined: {error}")),
+    })
+}
+
+fn in_child(attempt: impl FnOnce() -> Result<(), String>) -> String {
+    in_child_with(attempt, |_| Ok(()))
+}
+
+fn in_child_with(
+    attempt: impl FnOnce() -> Result<(), String>,
+    before: impl FnOnce(&OwnedFd) -> Result<(), String>,
+) -> String {
     let (read, write) = nix::unistd::pipe().expect("a pipe");
     let child = fork::child(|| {
         let pipe: &OwnedFd = &write;
-        if let Err(error) = confine(event, &[pipe.as_raw_fd()]) {
-            let _ = nix::unistd::write(pipe, format!("could not be confined: {error}").as_bytes());
+        if let Err(error) = before(pipe) {
+            let _ = nix::unistd::write(pipe, error.as_bytes());
             return 1;
         }
         let text = attempt().map_or_else(|error| error, |()| "done".to_owned());

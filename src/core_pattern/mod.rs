@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 /// Crashes that are held at the same time; more are skipped by the kernel, which says so in words that are hard to
 /// count. So it is far more than those that are copied at the same time: the handlers of the others wait, and count
-/// and log those that they let go. One that waits has 0.5 MiB of its own. Above 0 the kernel also
+/// and log those that they let go. One that waits has 0.6 MiB of its own. Above 0 the kernel also
 /// waits for the handler of a core that fits into its pipe.
 pub const PIPE_LIMIT: u32 = 512;
 

@@ -156,6 +156,27 @@ impl Facts {
     pub fn program(&self) -> &str {
         last_part(self.exe.as_deref().filter(|exe| !exe.is_empty()).unwrap_or(&self.name))
     }
+
+    /// What it was started as, if that is another name than the executable's: by a link, as programs with many names
+    /// are (busybox), or redis-server, which Debian has as a link to redis-check-rdb. The first argument tells it
+    /// where it agrees with the name of the process, which the kernel took from the path.
+    pub fn started_as(&self) -> Option<&str> {
+        let first = last_part(self.cmdline.first()?);
+        let is_of = |name: &str| !name.is_empty() && cut_name(name) == self.name;
+        (is_of(first) && !is_of(self.program())).then_some(first)
+    }
+
+    /// Whether somebody who asks for this program means it: by its path, the last part of that, what it was started
+    /// as, or the name of the process.
+    pub fn is_of(&self, program: &str) -> bool {
+        let names = [Some(self.program()), Some(self.name.as_str()), self.started_as(), self.exe.as_deref()];
+        names.contains(&Some(program))
+    }
+}
+
+/// What the kernel keeps of a name (`TASK_COMM_LEN`).
+fn cut_name(name: &str) -> &str {
+    name.get(..name.len().min(15)).unwrap_or(name)
 }
 
 /// The text if it is not longer than this, or the beginning of it.
@@ -232,4 +253,42 @@ fn place(frames: &[Frame]) -> Option<String> {
 
 fn is_aborting(name: &str) -> bool {
     ABORTING.contains(&name) || ABORTING_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crashes::tests::facts;
+
+    fn named(exe: &str, name: &str, first: &str) -> Facts {
+        let cmdline = vec![first.to_owned(), "x".to_owned()];
+        Facts { exe: Some(exe.to_owned()), name: name.to_owned(), cmdline, ..facts("f") }
+    }
+
+    #[test]
+    fn a_program_of_many_names_is_called_as_it_was_started() {
+        let server = named("/usr/bin/redis-check-rdb", "redis-server", "/usr/bin/redis-server");
+        assert_eq!(server.started_as(), Some("redis-server"));
+        for name in ["redis-server", "redis-check-rdb", "/usr/bin/redis-check-rdb"] {
+            assert!(server.is_of(name), "{name}");
+        }
+        assert!(!server.is_of("redis"));
+        // The one that was meant to be run is not the other.
+        let check = named("/usr/bin/redis-check-rdb", "redis-check-rdb", "redis-check-rdb");
+        assert_eq!(check.started_as(), None);
+        assert!(!check.is_of("redis-server"));
+        // The kernel keeps 15 bytes of a name.
+        let long = named("/bin/tool", "a-program-with-", "./a-program-with-a-name");
+        assert_eq!(long.started_as(), Some("a-program-with-a-name"));
+        assert!(long.is_of("a-program-with-a-name"));
+    }
+
+    #[test]
+    fn a_title_or_a_script_is_no_other_name() {
+        assert_eq!(named("/usr/bin/python3.11", "script.py", "python3").started_as(), None);
+        assert!(named("/usr/bin/python3.11", "script.py", "python3").is_of("script.py"));
+        assert_eq!(named("/usr/bin/nginx", "nginx", "nginx: worker process").started_as(), None);
+        let nothing = Facts { cmdline: Vec::new(), ..named("/bin/x", "y", "") };
+        assert_eq!((nothing.started_as(), named("/bin/x", "", "").started_as()), (None, None));
+    }
 }

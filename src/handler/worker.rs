@@ -13,8 +13,9 @@ use crate::crashes::Facts;
 use crate::dump;
 use crate::report::style::Style;
 use crate::report::{Report, json, text};
-use crate::snapshot::Snapshot;
-use crate::sys::{descriptors, fence, privileges};
+use crate::snapshot::{Problem, Snapshot};
+use crate::sys::fence::{self, Fences};
+use crate::sys::{descriptors, privileges};
 
 /// Who has no files: those of set-user-ID programs are not of the user who started them.
 const NOBODY: u32 = 65534;
@@ -25,6 +26,10 @@ const MEMORY: u64 = 4 << 30;
 const SECONDS: u64 = 120;
 /// The kernel ends who has the highest number first when memory is short.
 const FIRST_TO_GO: &str = "1000";
+
+/// Told, since it is for an administrator to judge.
+const UNFENCED: &str = "this kernel has neither seccomp nor Landlock for this processor: the process that read the memory of \
+    the crashed one had no rights, and an empty root directory, but no fence of system calls";
 
 /// Why a worker ends: its exit status.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +44,8 @@ pub(super) enum Failed {
 /// may be used any more. For a process with one thread.
 ///
 /// # Errors
-/// If not all could be given up. A processor for which there is no fence of system calls is no error.
-pub fn confine(event: &Event, kept: &[RawFd]) -> io::Result<()> {
+/// If not all could be given up. That a kernel or processor has no fences is no error.
+pub fn confine(event: &Event, kept: &[RawFd]) -> io::Result<Fences> {
     descriptors::close_all_but(kept)?;
     let (uid, gid) = match event.dumpable {
         Dumpable::ByUser => (event.uid, event.gid),
@@ -49,10 +54,7 @@ pub fn confine(event: &Event, kept: &[RawFd]) -> io::Result<()> {
     // A report without stacks is better than the end of another program (proc_pid_oom_score_adj(5)).
     let _ = std::fs::write("/proc/self/oom_score_adj", FIRST_TO_GO);
     privileges::give_up(uid, gid, limits())?;
-    match fence::raise() {
-        Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error),
-        _ => Ok(()),
-    }
+    fence::raise()
 }
 
 /// A quarter of the machine's memory, if that is less.
@@ -71,7 +73,10 @@ pub(super) fn run(
 ) -> Result<(), Failed> {
     let mut kept = vec![socket.as_raw_fd(), pipe.as_raw_fd(), turn.as_raw_fd()];
     kept.extend(held.open_files());
-    confine(&held.event, &kept).map_err(|_| Failed::Rights)?;
+    let fences = confine(&held.event, &kept).map_err(|_| Failed::Rights)?;
+    if fences.is_none() {
+        held.problems.push(Problem::new("crash", UNFENCED));
+    }
     let mut frames = Frames(pipe);
     let mut snapshot = held.snapshot(origin, limits);
     let files = Rc::new(Client { socket, folders: folders.clone() });

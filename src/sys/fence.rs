@@ -1,22 +1,67 @@
-//! A fence of system calls (seccomp(2)) around a process that only computes: it reads and writes what is open,
-//! uses memory, and starts threads of its own. Everything else fails with EPERM.
+//! Fences around a process that only computes. One of system calls (seccomp(2)): it reads and writes what is open,
+//! uses memory, and starts threads of its own; everything else fails with EPERM. And one around it, which needs no
+//! list of system calls and so is there on every processor (landlock(7), Linux 5.13): it opens, makes and removes no
+//! file, and, with later kernels, connects to no port and signals nobody else.
 use std::io;
 
-/// Puts the fence around the calling thread and those that it starts.
+use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetError, RulesetStatus, Scope};
+
+/// The latest rules that are asked for; a kernel that has not all of them enforces those that it has.
+const RULES: ABI = ABI::V6;
+
+/// What is around a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fences {
+    /// Of system calls.
+    pub calls: bool,
+    /// Of files, ports and signals, as far as the kernel has them.
+    pub reach: bool,
+}
+
+impl Fences {
+    /// Whether there is none at all.
+    pub const fn is_none(self) -> bool {
+        !self.calls && !self.reach
+    }
+}
+
+/// Puts both fences around the calling thread and those that it starts.
 ///
 /// # Errors
-/// If the kernel has no such filters, or, on processors for which there is none here, `Unsupported`.
+/// If one that the kernel has could not be put up. That the kernel has none, or that there is no list of system calls
+/// for this processor, is no error: what [`super::privileges::give_up`] does stands alone then.
+pub fn raise() -> io::Result<Fences> {
+    let reach = limit_reach()?;
+    let calls = match limit_calls() {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => false,
+        Err(error) => return Err(error),
+    };
+    Ok(Fences { calls, reach })
+}
+
+/// Puts the outer fence around the calling thread; `false` if the kernel has none.
+///
+/// # Errors
+/// If the kernel has it and refused.
+pub fn limit_reach() -> io::Result<bool> {
+    let restrict = || -> Result<_, RulesetError> {
+        let rules = Ruleset::default().handle_access(AccessFs::from_all(RULES))?;
+        let rules = rules.handle_access(AccessNet::from_all(RULES))?.scope(Scope::from_all(RULES))?;
+        // Without a rule nothing is allowed.
+        rules.create()?.restrict_self()
+    };
+    let status = restrict().map_err(io::Error::other)?;
+    Ok(status.ruleset != RulesetStatus::NotEnforced)
+}
+
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
-pub fn raise() -> io::Result<()> {
+fn limit_calls() -> io::Result<()> {
     filter::raise().map_err(io::Error::other)
 }
 
-/// There is none for this processor: what [`super::privileges::give_up`] does is all.
-///
-/// # Errors
-/// Always `Unsupported`.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
-pub fn raise() -> io::Result<()> {
+fn limit_calls() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -77,7 +77,8 @@ pub(in crate::cli) struct ListArgs {
     /// Form of the list; in JSON, each crash is an object on a line of its own
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = CrashesFormat::Text)]
     pub(in crate::cli) format: CrashesFormat,
-    /// Only crashes of this program: the last part of its path, its whole path, or the process's name
+    /// Only crashes of this program: the last part of its path, its whole path, what it was started as, or
+    /// the process's name
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) program: Option<String>,
     /// Only crashes by this signal, as SEGV, SIGSEGV or 11

@@ -12,7 +12,7 @@ use crate::cli::args::{CrashesFormat, ListArgs};
 use crate::cli::core_pattern::{crashes, skipped};
 use crate::cli::output;
 use crate::core_pattern;
-use crate::crashes::{Fingerprint, Limits, Store};
+use crate::crashes::{Facts, Fingerprint, Limits, Store};
 use crate::error::Failure;
 use crate::handler;
 use crate::report::escape::{Escaping, escaped};
@@ -67,10 +67,7 @@ fn tell_lost(store: &Path, since: Option<Timestamp>) {
 
 fn is_wanted(one: &Placed<'_>, arguments: &ListArgs) -> bool {
     let facts = &one.crash.latest.facts;
-    let program = |name: &String| {
-        [facts.program(), &facts.name].contains(&name.as_str()) || facts.exe.as_ref() == Some(name)
-    };
-    arguments.program.as_ref().is_none_or(program)
+    arguments.program.as_ref().is_none_or(|program| facts.is_of(program))
         && arguments.signal.is_none_or(|signal| facts.signal == signal)
         && arguments.since.is_none_or(|since| facts.time >= since)
 }
@@ -90,7 +87,7 @@ fn table(crashes: &[Placed<'_>], with_user: bool) -> String {
             facts.uid.to_string(),
             facts.pid.to_string(),
             name(&facts.signal_name),
-            name(facts.program()),
+            program(facts, escaping),
             escaped(facts.function.as_deref().unwrap_or("?"), escaping).to_string(),
         ]);
     }
@@ -109,6 +106,15 @@ fn table(crashes: &[Placed<'_>], with_user: bool) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The executable, and before it what it was started as, if that is another name.
+fn program(facts: &Facts, escaping: Escaping) -> String {
+    let name = |text: &str| escaped(&cut(text), escaping).to_string();
+    match facts.started_as() {
+        Some(started) => format!("{} ({})", name(started), name(facts.program())),
+        None => name(facts.program()),
+    }
 }
 
 fn cut(text: &str) -> String {

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::deliver::known;
 use super::queue;
 use crate::collect::crash::Event;
-use crate::crashes::Known;
 use crate::crashes::journal::{Entry, Log};
+use crate::crashes::{Known, Limits, Store};
 use crate::report::escape::{Escaping, escaped, readable};
 use crate::report::signal_name;
 
@@ -120,6 +120,10 @@ pub(super) fn say(mut crash: LostCrash) {
         let _ = kernel.and_then(|mut log| log.write_all(line.as_bytes()));
     }
     let Some(store) = crash.store.take() else { return };
+    if !store.exists() {
+        // The first crash of all may be lost. Where it cannot be made, the other list is used.
+        let _ = Store::create(&store, Limits::default());
+    }
     if list::append(&store.join(LIST), &mut crash).is_err() {
         crash.store = Some(store);
         let _ = list::append(&Path::new(queue::FOLDER).join(SPARE), &mut crash);
