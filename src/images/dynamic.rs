@@ -113,8 +113,16 @@ mod tests {
         let words: [u32; 12] = [2, 3, 1, 0, 0, 0, 3, 5, 0x10, 0x11, 0x20, 0x21];
         let table: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let (bytes, layout, arch) = (&[][..], Layout::File, Arch::X86_64);
-        let elf =
-            Elf { bytes, layout, arch, fixed: false, entry: 0, segments: Vec::new(), sections: Vec::new() };
+        let elf = Elf {
+            bytes,
+            layout,
+            arch,
+            fixed: false,
+            entry: 0,
+            segments: Vec::new(),
+            sections: Vec::new(),
+            headers_end: 0,
+        };
         assert_eq!(gnu_hash_count(&elf, &table), Some(7));
         assert_eq!(gnu_hash_count(&elf, &table[..table.len() - 4]), None);
         assert_eq!(gnu_hash_count(&elf, &[0xff; 16]), None);

@@ -44,7 +44,7 @@ pub(super) struct Elf<'s> {
     /// Section headers, in file order; empty if there are none or they cannot be read.
     pub sections: Vec<Section<'s>>,
     /// Where the section headers end, as an offset in the file.
-    headers_end: u64,
+    pub headers_end: u64,
 }
 
 /// One program header.

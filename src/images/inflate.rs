@@ -180,7 +180,16 @@ mod tests {
     /// A file of class 64; its headers do not matter.
     fn elf() -> Elf<'static> {
         let (bytes, layout, arch) = (&[][..], Layout::File, Arch::X86_64);
-        Elf { bytes, layout, arch, fixed: false, entry: 0, segments: Vec::new(), sections: Vec::new() }
+        Elf {
+            bytes,
+            layout,
+            arch,
+            fixed: false,
+            entry: 0,
+            segments: Vec::new(),
+            sections: Vec::new(),
+            headers_end: 0,
+        }
     }
 
     fn zlib(data: &[u8]) -> Vec<u8> {
