@@ -8,7 +8,7 @@ use super::stores::{Placed, Stores};
 use crate::cli::Exit;
 use crate::cli::args::{CrashesFormat, ListArgs};
 use crate::cli::output;
-use crate::crashes::{Fingerprint, Limits};
+use crate::crashes::{Crash, Fingerprint, Limits};
 use crate::error::Failure;
 use crate::report::escape::{Escaping, escaped};
 use crate::report::json;
@@ -60,7 +60,7 @@ fn table(crashes: &[Placed<'_>], with_user: bool) -> String {
             crash.id.to_string(),
             facts.time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
             crash.count.to_string(),
-            facts.uid.to_string(),
+            user(crash).to_string(),
             facts.pid.to_string(),
             name(&facts.signal_name),
             name(facts.program()),
@@ -82,6 +82,11 @@ fn table(crashes: &[Placed<'_>], with_user: bool) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Whose it is. What root has may be of a program that a user started; what a user has is his, whatever he wrote.
+fn user(crash: &Crash) -> u32 {
+    if crash.owner == 0 { crash.latest.facts.uid } else { crash.owner }
 }
 
 fn cut(text: &str) -> String {
