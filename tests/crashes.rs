@@ -313,6 +313,14 @@ fn a_user_cannot_make_root_write_or_remove_anything_elsewhere() {
             assert!(!output.stdout.contains(&0x1b), "{}", text(&output.stdout));
             assert!(text(&output.stdout).contains("\\e[2J"), "{}", text(&output.stdout));
         }
+        // He says that it is somebody else's.
+        let forged = text(&facts(NOBODY, "same").encode()).replace("\"uid\":65534", "\"uid\":0");
+        assert!(forged.contains("\"uid\":0"), "{forged}");
+        fs::write(folder.0.join("facts"), forged).map_err(|error| error.to_string())?;
+        harm(&folder, &format!("cp {} {id}-1.facts", folder.0.join("facts").display()));
+        let listed = text(&folder.crashes(0, &["list"]).stdout);
+        let line = listed.lines().find(|line| line.starts_with(&id)).expect("it is listed");
+        assert_eq!(line.split_whitespace().nth(4), Some("65534"), "{listed}");
         // A link to what only root can read.
         fs::set_permissions(&precious, fs::Permissions::from_mode(0o600))
             .map_err(|error| error.to_string())?;

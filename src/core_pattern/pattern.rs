@@ -47,7 +47,7 @@ pub fn build(program: &Path, options: &[String], previous: Option<&str>) -> Resu
         );
         return Err(PatternError::refused(
             why,
-            "install the program at a shorter path, such as /usr/bin/threaddump",
+            "install the program at a shorter path, such as /usr/bin/threaddump, and give the store (--store) a short one",
         ));
     }
     Ok(pattern)

@@ -224,7 +224,31 @@ fn chain(settings: &Settings) -> Result<(), Stop> {
     });
     written.map_err(|error| error.to_string())?;
     set_pattern(&format!("|{} %P %s x%%%e %c", script.display()));
+    // One thread, and the same addresses each time.
+    let alike = || -> Result<Vec<u8>, Stop> {
+        let mut command = Command::new("setarch");
+        crash(
+            command.arg("-R").arg(crasher()?).args(["segv", "0"]).env_clear().env("PATH", "/usr/bin:/bin"),
+        )?;
+        wait("the core", || core.exists().then_some(()))?;
+        let bytes = std::fs::read(&core).map_err(|error| error.to_string())?;
+        std::fs::remove_file(&core).map_err(|error| error.to_string())?;
+        Ok(bytes)
+    };
+    let can_be_alike = has_program("setarch");
+    let before = if can_be_alike { alike()? } else { Vec::new() };
     settings.install(&["--chain"])?;
+    if can_be_alike {
+        let after = alike()?;
+        // Ids, times and random bytes.
+        let differ = before.iter().zip(&after).filter(|(one, other)| one != other).count();
+        if before.len() != after.len() || differ > 1000 {
+            let (one, other) = (before.len(), after.len());
+            return Err(format!("a core of {one} bytes has {other} then, and {differ} are different").into());
+        }
+        wait("the report", || reports(settings, 0).pop())?;
+        let _ = std::fs::remove_dir_all(&settings.store);
+    }
     let mut command = Command::new(crasher()?);
     let report = segv(settings, command.args(["segv", "3"]), 0)?;
     all_workers(&report, 3, "crash")?;

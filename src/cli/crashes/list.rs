@@ -12,7 +12,7 @@ use crate::cli::args::{CrashesFormat, ListArgs};
 use crate::cli::core_pattern::{crashes, skipped};
 use crate::cli::output;
 use crate::core_pattern;
-use crate::crashes::{Facts, Fingerprint, Limits, Store};
+use crate::crashes::{Crash, Facts, Fingerprint, Limits, Store};
 use crate::error::Failure;
 use crate::handler;
 use crate::report::escape::{Escaping, escaped};
@@ -84,7 +84,7 @@ fn table(crashes: &[Placed<'_>], with_user: bool) -> String {
             crash.id.to_string(),
             facts.time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
             crash.count.to_string(),
-            facts.uid.to_string(),
+            user(crash).to_string(),
             facts.pid.to_string(),
             name(&facts.signal_name),
             program(facts, escaping),
@@ -115,6 +115,11 @@ fn program(facts: &Facts, escaping: Escaping) -> String {
         Some(started) => format!("{} ({})", name(started), name(facts.program())),
         None => name(facts.program()),
     }
+}
+
+/// Whose it is. What root has may be of a program that a user started; what a user has is his, whatever he wrote.
+fn user(crash: &Crash) -> u32 {
+    if crash.owner == 0 { crash.latest.facts.uid } else { crash.owner }
 }
 
 fn cut(text: &str) -> String {

@@ -23,6 +23,7 @@ use std::sync::Mutex;
 
 pub use error::CoreError;
 pub use stream::CoreFile;
+pub use unpack::inspect as inspect_packed;
 
 use super::calls::system_call;
 use super::code::{self as generated_code, Pointers};

@@ -65,6 +65,15 @@ impl Packing {
     }
 }
 
+/// What comes out of a compressed file, up to `limit` bytes, for tests with arbitrary bytes; `None` if it is not
+/// compressed.
+pub fn inspect(bytes: &[u8], limit: u64) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    // What comes before an error counts.
+    let _ = Packing::of(bytes)?.reader(bytes).take(limit).read_to_end(&mut out);
+    Some(out)
+}
+
 /// A last block without contents, and the place of a checksum.
 const LAST_BLOCK: &[u8] = &[1, 0, 0, 0, 0, 0, 0];
 
