@@ -26,6 +26,7 @@ pub(crate) const ALL: &[(&str, Test)] = &[
     ("crashes_for_which_there_is_no_turn_are_counted_and_logged", no_turn),
     ("others_go_on_when_a_handler_is_killed", killed_in_turn),
     ("crashes_that_the_kernel_skips_are_counted_by_its_log", skipped_by_the_kernel),
+    ("threads_that_stop_too_late_for_ptrace_are_let_go", late_stops),
     ("settings_are_read_from_a_file_and_lose_nothing", settings_file),
 ];
 
@@ -36,6 +37,7 @@ const LIMIT: &str = "/proc/sys/kernel/core_pipe_limit";
 /// Where handlers have their locks, and that of the first place among those that copy.
 const SLOTS: &str = "/run/threaddump/slots";
 const FIRST_HELD: i64 = (2 << 20) + 1;
+const FIRST_WORK: i64 = (3 << 20) + 1;
 
 fn text(error: impl std::fmt::Display) -> Stop {
     error.to_string().into()
@@ -253,6 +255,26 @@ fn skipped_by_the_kernel(settings: &Settings) -> Result<(), Stop> {
     } else {
         Err(format!("{skipped:?}").into())
     }
+}
+
+fn late_stops(settings: &Settings) -> Result<(), Stop> {
+    settings.install(&["--via", "ptrace", "--hold", "10ms", "--parallel", "2"])?;
+    // So that the places are there.
+    crash(std::process::Command::new(crasher()?).args(["segv", "2"]))?;
+    account(settings, 1)?;
+    // Nobody may unwind, so the handler stays.
+    let slots = File::options().read(true).write(true).open(SLOTS).map_err(text)?;
+    let (l_type, l_whence) = (libc::F_WRLCK as libc::c_short, libc::SEEK_SET as libc::c_short);
+    let all = libc::flock { l_type, l_whence, l_start: FIRST_WORK, l_len: 100, l_pid: 0 };
+    fcntl(&slots, FcntlArg::F_OFD_SETLK(&all)).map_err(text)?;
+    let mut child = start(&["segv", "1000"])?;
+    let clock = Instant::now();
+    child.wait().map_err(text)?;
+    in_time(clock.elapsed())?;
+    let is_there = !handlers(settings).is_empty();
+    drop(slots);
+    account(settings, 2)?;
+    if is_there { Ok(()) } else { Err("the handler did not wait".to_owned().into()) }
 }
 
 fn settings_file(settings: &Settings) -> Result<(), Stop> {

@@ -5,11 +5,14 @@
 //! threads than the one that crashed this needs Linux 5.16.
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Caught;
 use crate::ids::Tid;
 use crate::sys::{ptrace, wait};
+
+/// How long those that have not stopped in time are waited for, so that they can be let go.
+const LATE: Duration = Duration::from_secs(10);
 
 /// Threads that are stopped at their end, until this is dropped.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub struct ExitStops {
     /// All that were attached to.
     seized: BTreeSet<Tid>,
     stopped: BTreeSet<Tid>,
+    /// Attached to, and not yet stopped.
+    pending: BTreeSet<Tid>,
     /// What went wrong.
     pub problems: Vec<String>,
 }
@@ -48,7 +53,8 @@ pub fn stop_at_exit(
         return Err((input, why));
     }
     drop(input);
-    stops.wait(deadline);
+    stops.pending = stops.seized.clone();
+    stops.wait(deadline, false);
     let caught = stops.registers();
     let missing = tids.len() - caught.len();
     if missing > 0 {
@@ -58,13 +64,17 @@ pub fn stop_at_exit(
 }
 
 impl ExitStops {
-    fn wait(&mut self, deadline: Instant) {
-        let mut pending: Vec<Tid> = self.seized.iter().copied().collect();
+    /// Waits until all have stopped. Those that are late are let go at once.
+    fn wait(&mut self, deadline: Instant, is_late: bool) {
         let mut looks = 0_u32;
         loop {
-            pending.retain(|&tid| match wait::peek(tid) {
+            let stopped = &mut self.stopped;
+            self.pending.retain(|&tid| match wait::peek(tid) {
                 Ok(Some(wait::Event::Trap(nix::libc::PTRACE_EVENT_EXIT))) => {
-                    self.stopped.insert(tid);
+                    stopped.insert(tid);
+                    if is_late {
+                        let _ = ptrace::detach(tid, 0);
+                    }
                     false
                 }
                 Ok(None) => true,
@@ -77,14 +87,14 @@ impl ExitStops {
                 Err(_) => false,
                 Ok(Some(_)) => ptrace::cont(tid, 0).is_ok(),
             });
-            if pending.is_empty() || Instant::now() >= deadline {
+            if self.pending.is_empty() || Instant::now() >= deadline {
                 return;
             }
             looks += 1;
             if looks < 64 {
                 std::thread::yield_now();
             } else {
-                std::thread::sleep(std::time::Duration::from_micros(200));
+                std::thread::sleep(Duration::from_micros(200));
             }
         }
     }
@@ -112,5 +122,7 @@ impl Drop for ExitStops {
             // It ends; or was killed before.
             let _ = ptrace::detach(tid, 0);
         }
+        // One that stops later would stay so until we end, and only one that has stopped can be let go.
+        self.wait(Instant::now() + LATE, true);
     }
 }
