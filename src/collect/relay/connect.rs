@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use threaddump_arch::Arch;
 
 use super::super::CollectError;
 use super::session::{Session, Told};
@@ -176,7 +177,12 @@ impl Asked {
 ///
 /// # Errors
 /// If it has not, or must not be asked.
-pub(in super::super) fn ask(pid: Pid, dir: &ProcDir, timeout: Duration) -> Result<Asked, CollectError> {
+pub(in super::super) fn ask(
+    pid: Pid,
+    arch: Arch,
+    dir: &ProcDir,
+    timeout: Duration,
+) -> Result<Asked, CollectError> {
     let refused = |reason| CollectError::NoRelay { pid, reason };
     let gone = |_| CollectError::Exited { pid };
     let text = dir.read("status").map_err(gone)?;
@@ -189,7 +195,7 @@ pub(in super::super) fn ask(pid: Pid, dir: &ProcDir, timeout: Duration) -> Resul
     }
     let stream = connect(pid, &name).map_err(refused)?;
     let (deadline, stream) = (Instant::now() + GREETING, BufReader::with_capacity(BUFFER, stream));
-    let greeted = Session::open(Timed { stream, deadline });
+    let greeted = Session::open(Timed { stream, deadline }, arch);
     let mut session = greeted.map_err(|_| refused(RelayRefusal::Silent))?;
     if i64::from(session.pid()) != i64::from(own) {
         return Err(refused(RelayRefusal::Silent));
