@@ -5,6 +5,8 @@
 //! Bytes come in pieces, each with its length before it as 4 bytes, up to one of length 0.
 use core::sync::atomic::Ordering;
 
+use threaddump_arch::NATIVE;
+
 use crate::output::write_all;
 use crate::proc::Tasks;
 use crate::state::{Fixed, Slot, asked, phase, slots, state};
@@ -69,6 +71,11 @@ impl Session<'_> {
         put(&mut hello, 8, u64::from(VERSION), 4);
         put(&mut hello, 12, u64::from(state().pid()), 4);
         put(&mut hello, 16, CONTEXT as u64, 4);
+        if let Some(arch) = NATIVE {
+            // As in the header of an ELF file.
+            put(&mut hello, 20, u64::from(arch.elf_machine()), 2);
+            put(&mut hello, 22, if arch.pointer_size() == 8 { 2 } else { 1 }, 2);
+        }
         self.send(&hello)?;
         loop {
             let mut request = [0; REQUEST];

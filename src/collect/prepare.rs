@@ -65,6 +65,7 @@ fn read(pid: Pid, options: &Options) -> Result<Prepared, CollectError> {
     let arch = check_arch(pid, &dir)?;
     let is_asked = options.via == Via::Relay;
     let asked = is_asked.then(|| relay::ask(pid, arch, &leader, options.timeout)).transpose()?;
+    let arch = asked.as_ref().map_or(arch, Asked::arch);
     let (maps_text, denial) = match asked.as_ref().map_or_else(|| dir.read("maps"), Asked::maps) {
         Ok(text) => (text, None),
         Err(_) if asked.is_some() => return Err(relay::silent(pid)),
@@ -302,6 +303,11 @@ fn check_arch(pid: Pid, dir: &ProcDir) -> Result<Arch, CollectError> {
         Some(arch) if arch == native || is_narrow_mode(native, arch) => Ok(arch),
         _ => Err(CollectError::UnsupportedArch { pid, what: header.describe() }),
     }
+}
+
+/// Whether programs of an architecture can run here, and be looked at.
+pub(super) fn is_possible(arch: Arch) -> bool {
+    threaddump_arch::NATIVE.is_some_and(|native| arch == native || is_narrow_mode(native, arch))
 }
 
 /// Whether a program runs in the 32-bit mode of the processor. The other way round the kernel gives a

@@ -28,7 +28,7 @@ pub fn file(kind: Kind) -> io::Result<PathBuf> {
         (None, Some(library), _) => copy(&cache()?, name, library)?,
         (None, None, Kind::Own) => return Err(missing("there is no relay for this processor")),
         (None, None, Kind::I386) => {
-            return Err(missing("threaddump was built without that for i386 programs"));
+            return Err(missing("threaddump was built without it"));
         }
     };
     // They separate the entries of LD_PRELOAD (ld.so(8)).

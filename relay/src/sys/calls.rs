@@ -11,7 +11,12 @@ pub(crate) const EAGAIN: i32 = 11;
 pub(crate) type Answer = Result<usize, i32>;
 
 pub(super) fn check(result: isize) -> Answer {
-    usize::try_from(result).map_err(|_| i32::try_from(-result).unwrap_or(i32::MAX))
+    // Addresses may have the highest bit set, errors are the last numbers of all (`include/linux/err.h`).
+    const LAST_ERROR: isize = -4095;
+    match result {
+        LAST_ERROR..=-1 => Err(result.wrapping_neg() as i32),
+        _ => Ok(result as usize),
+    }
 }
 
 /// A system call that touches no memory of ours.

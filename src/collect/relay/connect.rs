@@ -124,11 +124,19 @@ impl Write for Timed {
 
 /// A process that answers; nothing is to be had of it once it failed to, or was left.
 #[derive(Debug)]
-pub(in super::super) struct Asked(Mutex<Option<Session<Timed>>>);
+pub(in super::super) struct Asked {
+    session: Mutex<Option<Session<Timed>>>,
+    arch: Arch,
+}
 
 impl Asked {
+    /// Architecture of the process, as it says itself.
+    pub(in super::super) fn arch(&self) -> Arch {
+        self.arch
+    }
+
     fn with<T>(&self, ask: impl FnOnce(&mut Session<Timed>) -> io::Result<T>) -> io::Result<T> {
-        let mut session = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = session.as_mut().ok_or(ErrorKind::NotConnected)?;
         ask(answer).inspect_err(|_| *session = None)
     }
@@ -164,16 +172,17 @@ impl Asked {
 
     /// Whether everything that was asked so far was answered.
     pub(super) fn is_whole(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Leaves the process alone.
     pub(in super::super) fn close(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
-/// Connects to the relay of a process that has identified itself. `timeout` is how long it may be held.
+/// Connects to the relay of a process that has identified itself. `timeout` is how long it may be held; `arch` is
+/// what it is taken for if it does not say.
 ///
 /// # Errors
 /// If it has not, or must not be asked.
@@ -201,7 +210,11 @@ pub(in super::super) fn ask(
         return Err(refused(RelayRefusal::Silent));
     }
     session.stream_mut().deadline = Instant::now() + timeout + AROUND;
-    Ok(Asked(Mutex::new(Some(session))))
+    let told = session.arch();
+    if told != arch && !super::super::prepare::is_possible(told) {
+        return Err(refused(RelayRefusal::Silent));
+    }
+    Ok(Asked { session: Mutex::new(Some(session)), arch: told })
 }
 
 /// Why there is nothing to connect to, going by the list of sockets.

@@ -59,7 +59,7 @@ pub struct Session<S> {
 }
 
 impl<S: Read + Write> Session<S> {
-    /// Reads the greeting of a process of this architecture.
+    /// Reads the greeting of a process, which is of this architecture if it does not say another.
     ///
     /// # Errors
     /// Those of reading; `InvalidData` if it is none, or of another version.
@@ -67,10 +67,21 @@ impl<S: Read + Write> Session<S> {
         let mut hello = [0; HELLO];
         stream.read_exact(&mut hello)?;
         let (pid, context) = (number(&hello, 12), number(&hello, 16) as usize);
+        // `e_machine` and class of its ELF files.
+        let (machine, class) = (number(&hello, 20) as u16, number(&hello, 20) >> 16);
+        let arch = match class {
+            0 => arch,
+            _ => Arch::from_elf(machine, class == 2).ok_or_else(nonsense)?,
+        };
         if hello[..8] != *MAGIC || number(&hello, 8) != VERSION || context > MAX_CONTEXT {
             return Err(nonsense());
         }
         Ok(Session { stream, arch, context, pid })
+    }
+
+    /// Architecture of the process.
+    pub fn arch(&self) -> Arch {
+        self.arch
     }
 
     /// Process id in its own pid namespace.
