@@ -95,6 +95,11 @@ fn collect_once<'s>(
         prepared.follow_jit(&images.jit_descriptors());
     }
     let snapshot = capture(prepared)?;
+    if snapshot.process.arch != arch {
+        // The relay tells of a process what `/proc` did not.
+        images = Images::open(store, snapshot.process.arch, &snapshot.modules, &access, &options.images);
+        return Ok((snapshot, images, sources));
+    }
     let is_new = |module: &&Module| !known.iter().any(|old| old.start == module.start);
     let new: Vec<Module> = snapshot.modules.iter().filter(is_new).cloned().collect();
     images.add(&new);

@@ -5,6 +5,7 @@ use std::io::{self, Cursor, Read, Write};
 
 use libfuzzer_sys::fuzz_target;
 use threaddump::collect::relay::Session;
+use threaddump_arch::Arch;
 
 /// Answers with the input, whatever is asked.
 struct Answers<'a>(Cursor<&'a [u8]>);
@@ -26,7 +27,13 @@ impl Write for Answers<'_> {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(mut session) = Session::open(Answers(Cursor::new(data))) else { return };
+    for arch in Arch::ALL {
+        ask(data, arch);
+    }
+});
+
+fn ask(data: &[u8], arch: Arch) {
+    let Ok(mut session) = Session::open(Answers(Cursor::new(data)), arch) else { return };
     let _ = session.maps();
     let _ = session.auxv();
     let _ = session.hold();
@@ -34,4 +41,4 @@ fuzz_target!(|data: &[u8]| {
     let mut memory = [0; 100];
     let _ = session.read(0x1000, &mut memory);
     let _ = session.release();
-});
+}

@@ -15,7 +15,7 @@ pub(crate) fn registers(memory: &mut Memory, context: u64) -> Option<Registers> 
         return None;
     }
     let mut registers = arch.registers_from_signal_context(bytes)?;
-    for (name, place) in SELECTORS {
+    for &(name, place) in SELECTORS {
         let word = bytes.get(place..)?.first_chunk().map(|word| u64::from(u16::from_le_bytes(*word)))?;
         let id = arch.iter().find(|(_, info)| info.name == name).map(|(id, _)| id)?;
         registers.set(id, word);
@@ -23,6 +23,6 @@ pub(crate) fn registers(memory: &mut Memory, context: u64) -> Option<Registers> 
     Some(registers)
 }
 
-/// Segment selectors and their places in `ucontext_t`, after 23 words.
-#[cfg(target_arch = "x86_64")]
-const SELECTORS: [(&str, usize); 3] = [("cs", 184), ("gs", 186), ("fs", 188)];
+/// Segment selectors that share a word of `ucontext_t`, the 24th, and their places in it.
+const SELECTORS: &[(&str, usize)] =
+    if cfg!(target_arch = "x86_64") { &[("cs", 184), ("gs", 186), ("fs", 188)] } else { &[] };

@@ -14,9 +14,10 @@ use crate::record::{Frame, Reached, Sink, Thread, Unreached};
 use crate::reserved;
 use crate::serve;
 use crate::state::{Fixed, Slot, asked, phase, slots, state};
+use crate::sys;
 use crate::sys::calls::{self, now};
 use crate::sys::memory::Leading;
-use crate::sys::signal::{self, Arrival, Change, SIGQUIT, bit};
+use crate::sys::signal::{self, Arrival, Change, Info, SIGQUIT, bit};
 use crate::sys::stack::{self, AltStack};
 use crate::text::Text;
 use crate::threads::{Asking, MILLISECOND};
@@ -208,7 +209,8 @@ impl Shown<'_> {
         let info = slot.info.load(Ordering::Acquire);
         let code = self.tables.memory.number::<4>(info.wrapping_add(8)).unwrap_or(0) as u32 as i32;
         let has_address = matches!(signal, SIGSEGV | SIGBUS);
-        let address = has_address.then(|| self.tables.memory.number::<8>(info.wrapping_add(16)).unwrap_or(0));
+        let place = info.wrapping_add(Info::ADDRESS);
+        let address = has_address.then(|| self.tables.memory.word(place).unwrap_or(0));
         let is_crash = crate::disposition::CRASHES.contains(&signal);
         let signal = if is_crash || signal == self.trigger { signal } else { SIGQUIT };
         Reached::Signal { signal, code, address, pc: registers.pc().unwrap_or(0) }
@@ -265,5 +267,5 @@ fn show(tables: &mut Tables<'_>, frame: &threaddump_dwarf::Frame, sink: &mut imp
 
 /// Whether dumps can be made on this machine.
 pub(crate) fn is_supported() -> bool {
-    NATIVE.is_some()
+    sys::IS_SUPPORTED && NATIVE.is_some()
 }

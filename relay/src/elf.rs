@@ -7,13 +7,28 @@ const PT_NOTE: u64 = 4;
 const PT_GNU_EH_FRAME: u64 = 0x6474_e550;
 const NT_GNU_BUILD_ID: u64 = 3;
 const MAX_SEGMENTS: u64 = 128;
-const SEGMENT: u64 = 56;
 const MAX_NOTES: u64 = 1 << 16;
+
+/// Bytes of a word: what differs between the two classes of ELF is of that size, and comes in another order.
+const WORD: u64 = size_of::<usize>() as u64;
+const IS_WIDE: bool = WORD == 8;
+/// Class, and that the lowest byte of a number comes first.
+const IDENTITY: [u8; 2] = [if IS_WIDE { 2 } else { 1 }, 1];
+
+/// Places in the header of a file.
+const HEADER_SEGMENTS: u64 = 24 + WORD;
+const HEADER_SEGMENT_COUNT: u64 = if IS_WIDE { 56 } else { 44 };
+
+/// Bytes of a program header, and places in it.
+const SEGMENT: u64 = if IS_WIDE { 56 } else { 32 };
+const SEGMENT_OFFSET: u64 = WORD;
+const SEGMENT_ADDRESS: u64 = 2 * WORD;
+const SEGMENT_SIZE: u64 = if IS_WIDE { 40 } else { 20 };
 
 /// Longest build ID, in bytes; linkers write 20, or 8 or 16.
 pub(crate) const MAX_BUILD_ID: usize = 32;
 
-/// An ELF object of the 64-bit class.
+/// An ELF object of the class of this program.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Elf {
     /// Address of its header.
@@ -32,17 +47,20 @@ impl Elf {
     /// Reads the headers of the object whose first byte is at `start`.
     pub(crate) fn read(memory: &mut Memory, start: u64) -> Option<Elf> {
         let mut magic = [0; 6];
-        if !memory.read(start, &mut magic) || magic != [0x7f, b'E', b'L', b'F', 2, 1] {
+        if !memory.read(start, &mut magic) || magic[..4] != *b"\x7fELF" || magic[4..] != IDENTITY {
             return None;
         }
-        let table = start.checked_add(memory.number::<8>(start.checked_add(32)?)?)?;
-        let count = memory.number::<2>(start.checked_add(56)?)?.min(MAX_SEGMENTS);
+        let table = start.checked_add(memory.word(start.checked_add(HEADER_SEGMENTS)?)?)?;
+        let count = memory.number::<2>(start.checked_add(HEADER_SEGMENT_COUNT)?)?.min(MAX_SEGMENTS);
         let segment = |index: u64| table.checked_add(index * SEGMENT);
         let mut bias = None;
         for index in 0..count {
             let at = segment(index)?;
-            if memory.number::<4>(at)? == PT_LOAD && memory.number::<8>(at.checked_add(8)?)? < 4096 {
-                bias = Some(start.wrapping_sub(memory.number::<8>(at.checked_add(16)?)? & !4095));
+            let offset = memory.word(at.checked_add(SEGMENT_OFFSET)?)?;
+            // The one with the header in it; how large a page is does not matter then.
+            if memory.number::<4>(at)? == PT_LOAD && offset < HEADER_SEGMENT_COUNT {
+                let address = memory.word(at.checked_add(SEGMENT_ADDRESS)?)?;
+                bias = Some(start.wrapping_sub(address.wrapping_sub(offset)));
                 break;
             }
         }
@@ -57,12 +75,12 @@ impl Elf {
         for index in 0..count {
             let at = segment(index)?;
             let kind = memory.number::<4>(at)?;
-            let address = elf.bias.wrapping_add(memory.number::<8>(at.checked_add(16)?)?);
+            let address = elf.bias.wrapping_add(memory.word(at.checked_add(SEGMENT_ADDRESS)?)?);
             match kind {
                 PT_GNU_EH_FRAME => elf.frame_header = Some(address),
                 PT_DYNAMIC => elf.dynamic = Some(address),
                 PT_NOTE if elf.build_id_length == 0 => {
-                    let size = memory.number::<8>(at.checked_add(40)?)?.min(MAX_NOTES);
+                    let size = memory.word(at.checked_add(SEGMENT_SIZE)?)?.min(MAX_NOTES);
                     elf.find_build_id(memory, address, size);
                 }
                 _ => {}

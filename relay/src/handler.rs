@@ -39,7 +39,7 @@ fn is_of_a_descriptor(arrival: &Arrival<'_>) -> bool {
 
 /// Somebody has connected to the relay's socket.
 fn on_request(arrival: &Arrival<'_>, fixed: &Fixed) {
-    if !socket::is_ours(arrival.info.value() as u32 as i32) {
+    if !socket::is_ours(arrival.info.descriptor()) {
         // Of a socket that is gone by now it must not kill the program.
         if disposition::get(arrival.signal).handler != SIG_DFL {
             pass_on(arrival);

@@ -130,6 +130,11 @@ pub fn helper_beside(address: usize) -> Option<Path> {
     })
 }
 
+/// Ends the program by a signal, which a dump notices.
+pub fn end_here() -> ! {
+    crate::sys::end_here()
+}
+
 /// Says on standard error that a setting is not understood.
 pub fn complain(setting: &[u8]) {
     let mut line = [0; 512];

@@ -17,7 +17,6 @@
 //! install(options).expect("there is memory");
 //! ```
 #![no_std]
-#![cfg(target_arch = "x86_64")]
 #![deny(unsafe_code)]
 
 mod cfi;

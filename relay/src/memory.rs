@@ -2,7 +2,8 @@
 use crate::sys::calls::{EFAULT, now};
 use crate::sys::memory::{read_by_call, read_by_probe};
 
-const PAGE: usize = 4096;
+/// Bytes that are read at once, and aligned to as much: no page is smaller, so they lie in one.
+const PAGE: usize = crate::sys::memory::SMALLEST_PAGE;
 const PAGES: usize = 32;
 /// Loads between looks at the clock.
 const CLOCK_AFTER: u32 = 256;
@@ -81,6 +82,11 @@ impl Memory {
     pub(crate) fn number<const N: usize>(&mut self, address: u64) -> Option<u64> {
         let mut bytes = [0; 8];
         self.read(address, bytes.get_mut(..N)?).then(|| u64::from_le_bytes(bytes))
+    }
+
+    /// A word of the process.
+    pub(crate) fn word(&mut self, address: u64) -> Option<u64> {
+        self.number::<{ size_of::<usize>() }>(address)
     }
 
     /// Whether reads fail because the time is over.

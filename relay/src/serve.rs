@@ -5,11 +5,14 @@
 //! Bytes come in pieces, each with its length before it as 4 bytes, up to one of length 0.
 use core::sync::atomic::Ordering;
 
+use threaddump_arch::NATIVE;
+
 use crate::output::write_all;
 use crate::proc::Tasks;
 use crate::state::{Fixed, Slot, asked, phase, slots, state};
+use crate::sys::CONTEXT;
 use crate::sys::calls::{self, EFAULT, now};
-use crate::sys::memory::{read_by_call, read_by_probe};
+use crate::sys::memory::{SMALLEST_PAGE, read_by_call, read_by_probe};
 use crate::sys::signal::Arrival;
 use crate::threads::{Asking, MILLISECOND};
 
@@ -27,10 +30,7 @@ const HOLD: u32 = 5;
 const RELEASE: u32 = 6;
 /// Most bytes of memory in one answer.
 const MAX_READ: u64 = 64 << 20;
-const PAGE: usize = 4096;
-const PIECE: usize = 16 * PAGE;
-/// Bytes of the saved context that are sent of each thread: the general registers and the segment selectors.
-const CONTEXT: usize = 192;
+const PIECE: usize = 64 << 10;
 /// Thread, what became of asking it, its thread pointer, its context.
 const RECORD: usize = 16 + CONTEXT;
 const BATCH: usize = 64;
@@ -71,6 +71,11 @@ impl Session<'_> {
         put(&mut hello, 8, u64::from(VERSION), 4);
         put(&mut hello, 12, u64::from(state().pid()), 4);
         put(&mut hello, 16, CONTEXT as u64, 4);
+        if let Some(arch) = NATIVE {
+            // As in the header of an ELF file.
+            put(&mut hello, 20, u64::from(arch.elf_machine()), 2);
+            put(&mut hello, 22, if arch.pointer_size() == 8 { 2 } else { 1 }, 2);
+        }
         self.send(&hello)?;
         loop {
             let mut request = [0; REQUEST];
@@ -157,7 +162,7 @@ impl Session<'_> {
         let mut done = 0;
         while done < bytes.len() {
             let Some(at) = address.checked_add(done as u64) else { break };
-            let in_page = PAGE - (at % PAGE as u64) as usize;
+            let in_page = SMALLEST_PAGE - (at % SMALLEST_PAGE as u64) as usize;
             let wanted = if self.by_call { bytes.len() - done } else { in_page.min(bytes.len() - done) };
             let Some(place) = bytes.get_mut(done..done + wanted) else { break };
             if self.by_call {

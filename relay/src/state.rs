@@ -176,7 +176,8 @@ pub(crate) fn prepare(options: Options) -> bool {
     if !(SLOTS.map() && MARK.map() && crate::maps::ARENA.map()) {
         return false;
     }
-    let wiped = wipe_on_fork(MARK.address(), size_of::<Mark>().next_multiple_of(4096));
+    // The kernel takes whole pages.
+    let wiped = wipe_on_fork(MARK.address(), size_of::<Mark>());
     if !wiped || !FIXED.set(Fixed { options, dump_stack, nested_stack, helper_stack }) {
         return false;
     }

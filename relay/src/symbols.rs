@@ -10,7 +10,15 @@ const MAX_ENTRIES: u64 = 256;
 const MAX_BUCKETS: u64 = 1 << 20;
 /// Symbols looked at for one name.
 const MAX_SYMBOLS: u64 = 1 << 20;
-const SYMBOL: u64 = 24;
+/// Bytes of a word.
+const WORD: u64 = size_of::<usize>() as u64;
+const IS_WIDE: bool = WORD == 8;
+/// Bytes of a symbol, and places in it; its name comes first.
+const SYMBOL: u64 = if IS_WIDE { 24 } else { 16 };
+const VALUE: usize = if IS_WIDE { 8 } else { 4 };
+const SIZE: usize = if IS_WIDE { 16 } else { 8 };
+/// Its kind, and two bytes on its section.
+const INFO: usize = if IS_WIDE { 4 } else { 12 };
 const STT_FUNC: u8 = 2;
 const STT_GNU_IFUNC: u8 = 10;
 
@@ -51,10 +59,11 @@ pub(crate) fn find(memory: &mut Memory, elf: &Elf, address: u64) -> Option<Symbo
         if !memory.read(at, &mut entry) {
             break;
         }
-        let word = |at: usize| entry.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-        let (start, size) = (word(8)?, word(16)?);
-        let is_function = matches!(entry[4] & 15, STT_FUNC | STT_GNU_IFUNC);
-        let is_defined = entry[6..8] != [0, 0];
+        let word =
+            |at: usize| entry.get(at..)?.first_chunk().map(|bytes| usize::from_le_bytes(*bytes) as u64);
+        let (start, size) = (word(VALUE)?, word(SIZE)?);
+        let is_function = matches!(entry[INFO] & 15, STT_FUNC | STT_GNU_IFUNC);
+        let is_defined = entry[INFO + 2..INFO + 4] != [0, 0];
         let inside = value.wrapping_sub(start) < size;
         if is_function && is_defined && inside && best.is_none_or(|(_, _, least)| size < least) {
             let name = u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
@@ -81,8 +90,8 @@ fn tables(memory: &mut Memory, elf: &Elf) -> Option<Tables> {
     // glibc relocates these addresses in place, other loaders and the vdso do not.
     let relocated = |value: u64| if value < elf.start { value.wrapping_add(elf.bias) } else { value };
     for index in 0..MAX_ENTRIES {
-        let at = elf.dynamic?.checked_add(index * 16)?;
-        let (tag, value) = (memory.number::<8>(at)?, memory.number::<8>(at.checked_add(8)?)?);
+        let at = elf.dynamic?.checked_add(index * 2 * WORD)?;
+        let (tag, value) = (memory.word(at)?, memory.word(at.checked_add(WORD)?)?);
         match tag {
             0 => break,
             DT_HASH => hash = Some(relocated(value)),
@@ -105,7 +114,7 @@ fn gnu_hash_count(memory: &mut Memory, table: u64) -> Option<u64> {
     let buckets = memory.number::<4>(table)?.min(MAX_BUCKETS);
     let first = memory.number::<4>(table.checked_add(4)?)?;
     let bloom = memory.number::<4>(table.checked_add(8)?)?;
-    let buckets_at = table.checked_add(16)?.checked_add(bloom.checked_mul(8)?)?;
+    let buckets_at = table.checked_add(16)?.checked_add(bloom.checked_mul(WORD)?)?;
     let chains_at = buckets_at.checked_add(buckets * 4)?;
     let mut last = 0;
     for bucket in 0..buckets {

@@ -10,7 +10,7 @@ use crate::proc::{self, Tasks};
 use crate::state::{MAX_THREADS, Slot, asked, phase, slots, state};
 use crate::sys::calls::{self, now};
 use crate::sys::signal::{self, Arrival, Info, SI_QUEUE};
-use crate::sys::socket;
+use crate::sys::thread_pointer;
 
 /// After so long without an answer it is asked what the silent ones are doing.
 const LOOK_AFTER: u64 = 50_000_000;
@@ -93,7 +93,7 @@ fn park_in(slot: &Slot, arrival: &Arrival<'_>) -> bool {
     slot.info.store(arrival.info_address() as u64, Ordering::Relaxed);
     slot.signal.store(arrival.signal, Ordering::Relaxed);
     if slot.pointer.load(Ordering::Acquire) == MAY_TELL {
-        slot.pointer.store(socket::thread_pointer(), Ordering::Relaxed);
+        slot.pointer.store(thread_pointer(), Ordering::Relaxed);
     }
     // In the handler of a crash the relay signal is blocked, so it may not have been sent.
     let done = change(slot, asked::QUEUED, asked::PARKED) || change(slot, asked::BLOCKED, asked::PARKED);

@@ -7,7 +7,7 @@ use std::path::{Path, absolute};
 
 use super::args::RunArgs;
 use crate::error::{Failure, plain};
-use crate::preload;
+use crate::preload::{self, Kind};
 use crate::sys::spawn::{Inherited, replace};
 
 const LIST: &str = "LD_PRELOAD";
@@ -27,9 +27,9 @@ impl Settings {
     ///
     /// # Errors
     /// If there is no library, or the output is not to be had by the relay.
-    pub(super) fn of(arguments: &RunArgs) -> Result<Settings, Failure> {
-        let library = preload::file().map_err(|error| {
-            let failure = Failure::new(format!("cannot find {}: {}", preload::NAME, plain(&error)));
+    pub(super) fn of(arguments: &RunArgs, kind: Kind) -> Result<Settings, Failure> {
+        let library = preload::file(kind).map_err(|error| {
+            let failure = Failure::new(format!("cannot find {}: {}", kind.name(), plain(&error)));
             failure.advise("put it beside threaddump, or leave --relay out")
         })?;
         let follow = &arguments.follow;
@@ -59,8 +59,8 @@ impl Settings {
 
     /// The same where the program cannot be traced; `None` if it cannot take the relay.
     pub(super) fn instead(arguments: &RunArgs) -> Option<Settings> {
-        let is_free = preload::obstacle(arguments.command.first()?).is_none();
-        Settings::of(arguments).ok().filter(|_| is_free)
+        let kind = preload::fitting(arguments.command.first()?).ok()?;
+        Settings::of(arguments, kind).ok()
     }
 
     /// Becomes the program; returns only if that fails.

@@ -26,10 +26,10 @@ pub(super) fn run(arguments: &RunArgs) -> Result<Exit, Failure> {
         _ => failure.with_exit(OWN_FAILURE),
     };
     if arguments.relay {
-        match preload::obstacle(arguments.command.first().map_or(OsStr::new(""), |name| name)) {
-            Some(why) => relay::tell(arguments, &format!("{why}, so it cannot take the relay; it is traced")),
-            None => {
-                let settings = relay::Settings::of(arguments)?;
+        match preload::fitting(arguments.command.first().map_or(OsStr::new(""), |name| name)) {
+            Err(why) => relay::tell(arguments, &format!("{why}, so it cannot take the relay; it is traced")),
+            Ok(kind) => {
+                let settings = relay::Settings::of(arguments, kind).map_err(own)?;
                 let (_signals, inherited) = take_signals(&[]).map_err(own)?;
                 return Err(not_started(arguments, &settings.become_program(arguments, &inherited)));
             }

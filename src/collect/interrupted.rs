@@ -15,14 +15,16 @@ pub(super) fn registers(memory: &Memory, arch: Arch, thread: &Interrupted) -> Op
     arch.registers_from_signal_context(&bytes)
 }
 
-/// The signal (sigaction(2), `siginfo_t` on 64-bit machines).
-pub(super) fn signal(memory: &Memory, thread: &Interrupted) -> Option<SignalFacts> {
+/// The signal (sigaction(2), `siginfo_t`).
+pub(super) fn signal(memory: &Memory, arch: Arch, thread: &Interrupted) -> Option<SignalFacts> {
     let mut bytes = [0; 24];
     (memory.read(thread.info, &mut bytes) == bytes.len()).then_some(())?;
     let (words, _) = bytes.as_chunks::<4>();
     let number = i32::from_le_bytes(words[0]);
     let code = i32::from_le_bytes(words[2]);
-    let address = u64::from(u32::from_le_bytes(words[4])) | u64::from(u32::from_le_bytes(words[5])) << 32;
+    let word = |index: usize| u64::from(u32::from_le_bytes(words[index]));
+    // After three numbers, aligned to a pointer.
+    let address = if arch.pointer_size() == 8 { word(4) | word(5) << 32 } else { word(3) };
     // Who sends a signal has no address to give.
     let has_address = code > 0 && WITH_ADDRESS.contains(&number);
     Some(SignalFacts {

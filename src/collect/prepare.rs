@@ -14,7 +14,7 @@ use super::relay::{self, Asked};
 use super::{CollectError, Options, PermissionReason, Via, code, facts, live, proc};
 use crate::ids::{Pid, Tid};
 use crate::proc::{ProcDir, Stat, Status, parse_maps};
-use crate::snapshot::{Mapping, Module, Problem, ProcessFacts, Snapshot};
+use crate::snapshot::{Mapping, Module, ModuleImage, Problem, ProcessFacts, Snapshot};
 
 /// The longest time for which a process may look as if none of its threads lived. In the midst of an exec
 /// among 500 threads it is a millisecond or two.
@@ -63,7 +63,9 @@ fn read(pid: Pid, options: &Options) -> Result<Prepared, CollectError> {
     let (dir, via) = working_dir(pid, &leader, &stat)?;
     let tracer = denied::tracer(&leader, Some(via));
     let arch = check_arch(pid, &dir)?;
-    let asked = (options.via == Via::Relay).then(|| relay::ask(pid, &leader, options.timeout)).transpose()?;
+    let is_asked = options.via == Via::Relay;
+    let asked = is_asked.then(|| relay::ask(pid, arch, &leader, options.timeout)).transpose()?;
+    let arch = asked.as_ref().map_or(arch, Asked::arch);
     let (maps_text, denial) = match asked.as_ref().map_or_else(|| dir.read("maps"), Asked::maps) {
         Ok(text) => (text, None),
         Err(_) if asked.is_some() => return Err(relay::silent(pid)),
@@ -76,10 +78,12 @@ fn read(pid: Pid, options: &Options) -> Result<Prepared, CollectError> {
     }
     check_threads(pid, &leader, &options.threads)?;
     let auxv = asked.as_ref().and_then(|asked| asked.auxv().ok());
-    let is_asked = asked.is_some();
     let memory = asked.map_or_else(|| Memory::of(via), |asked| Memory::asked(via, asked));
     let mut finder = Finder::new(&memory, &dir);
-    let modules = finder.find(&mappings, &[]);
+    let mut modules = finder.find(&mappings, &[]);
+    // What cannot be read yet, perhaps the relay can: the code that the kernel maps is in no file. It is met again
+    // after the copy.
+    modules.retain(|module| !matches!(module.image, ModuleImage::None));
     let problems = std::mem::take(&mut finder.problems);
     let fingerprint = match &auxv {
         Some(auxv) => Fingerprint::of(auxv, &memory, arch),
@@ -152,7 +156,7 @@ impl Prepared {
         if self.facts.arch.pointer_size() == 8 && !self.facts.arch.is_big_endian() && !descriptors.is_empty()
         {
             if self.memory.relay().is_some()
-                && let Ok(asked) = relay::ask(self.pid, &self.leader, self.options.timeout)
+                && let Ok(asked) = relay::ask(self.pid, self.facts.arch, &self.leader, self.options.timeout)
             {
                 self.memory = Memory::asked(self.via, asked);
             }
@@ -299,6 +303,11 @@ fn check_arch(pid: Pid, dir: &ProcDir) -> Result<Arch, CollectError> {
         Some(arch) if arch == native || is_narrow_mode(native, arch) => Ok(arch),
         _ => Err(CollectError::UnsupportedArch { pid, what: header.describe() }),
     }
+}
+
+/// Whether programs of an architecture can run here, and be looked at.
+pub(super) fn is_possible(arch: Arch) -> bool {
+    threaddump_arch::NATIVE.is_some_and(|native| arch == native || is_narrow_mode(native, arch))
 }
 
 /// Whether a program runs in the 32-bit mode of the processor. The other way round the kernel gives a

@@ -127,6 +127,58 @@ fn a_thread_that_waits_is_the_same_from_outside_and_from_inside() {
     assert_eq!(text::summary(&comparison), "4 identical, 0 moved, 0 unreachable, 0 differing");
 }
 
+/// The same two looks on another processor: the registers get its names, and the call is seen as given.
+fn elsewhere(arch: &str, thread: &mut Thread, pc: u64, result: u64) {
+    let names = match arch {
+        "i386" => [("rip", "eip"), ("rsp", "esp"), ("rax", "eax"), ("rbx", "ebx"), ("rdi", "edi")],
+        _ => [("rip", "pc"), ("rsp", "sp"), ("rax", "r0"), ("rbx", "r19"), ("rdi", "r1")],
+    };
+    thread.registers.retain(|(name, _)| name != "orig_rax");
+    for (name, value) in &mut thread.registers {
+        let new = names.iter().find(|(known, _)| known == name).expect("it has a name there");
+        *value = match new.0 {
+            "rip" => pc,
+            "rax" => result,
+            _ => *value,
+        };
+        new.1.clone_into(name);
+    }
+    let first = thread.frames.iter_mut().find(|frame| frame.pc >> 12 == 0x7_f000_0001);
+    let first = first.expect("the frame of the call");
+    first.pc = pc;
+    first.module_offset = Some(pc & 0xffff);
+    first.function_offset = Some(pc & 0xff);
+}
+
+#[test]
+fn what_a_handler_does_to_a_call_is_known_of_each_processor_with_the_relay() {
+    let call = 0x7f00_0000_1230;
+    let eintr = (-4_i64).cast_unsigned();
+    // What a debugger sees, and what the handler saw: the place and the result.
+    let cases = [
+        ("i386", (call + 2, 0xffff_fdfc), (call + 2, eintr & 0xffff_ffff)),
+        ("i386", (call + 2, 0xffff_fe00), (call, 202)),
+        ("aarch64", (call, 1), (call + 4, eintr)),
+        ("aarch64", (call, 1), (call, 1)),
+    ];
+    for (arch, debugger, handler) in cases {
+        let both = |altered: u64| {
+            let (mut left, mut right) = (waiting(10), waiting(10));
+            right.syscall = None;
+            for thread in [&mut left, &mut right] {
+                thread.frames.remove(0);
+            }
+            elsewhere(arch, &mut left, debugger.0, debugger.1);
+            elsewhere(arch, &mut right, handler.0, handler.1 ^ altered);
+            let dump = |thread| Dump { arch: arch.to_owned(), ..dump(vec![thread]) };
+            compare(Question::Ways, dump(left), dump(right))
+        };
+        let same = both(0);
+        assert!(same.is_same(), "{arch} {debugger:x?} {handler:x?}: {:?}", same.threads[0].differences);
+        assert!(!both(0x10).is_same(), "{arch}: another result");
+    }
+}
+
 #[test]
 fn one_register_altered_in_either_dump_is_named() {
     // All registers of all threads, one at a time.

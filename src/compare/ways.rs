@@ -2,8 +2,8 @@
 use super::pairs::{self, Depth};
 use super::{Difference, Frame, Judged, Thread, Verdict, call};
 
-/// The file name of the relay, whose frames stand on top of what it interrupted.
-const RELAY: &str = "libthreaddump_relay.so";
+/// What the file name of the relay begins with, whose frames stand on top of what it interrupted.
+const RELAY: &str = "libthreaddump_relay";
 
 pub(super) fn judge(arch: &str, left: &Thread, right: &Thread) -> Judged {
     if let Some(unseen) = [right, left].into_iter().find(|thread| is_unseen(thread)) {
@@ -15,7 +15,7 @@ pub(super) fn judge(arch: &str, left: &Thread, right: &Thread) -> Judged {
     let mut one: Vec<&Frame> = interrupted(&left.frames).iter().collect();
     let mut other: Vec<Frame> = interrupted(&right.frames).to_vec();
     let seen = call::seen(arch, left, right, [one.first().copied(), other.first()]);
-    if seen.restarts {
+    if seen.apart {
         call::align(arch, &mut one, &mut other);
     }
     pairs::frames(&one, &other.iter().collect::<Vec<_>>(), Depth::Names, &mut differences);
@@ -62,8 +62,8 @@ fn is_unseen(thread: &Thread) -> bool {
 
 /// The frames without those of the relay's handler and what the kernel put between.
 pub(super) fn interrupted(frames: &[Frame]) -> &[Frame] {
-    let is_relay =
-        |frame: &Frame| frame.module.as_deref().is_some_and(|path| path.rsplit('/').next() == Some(RELAY));
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let is_relay = |frame: &Frame| frame.module.as_deref().is_some_and(|path| name(path).starts_with(RELAY));
     if !frames.first().is_some_and(is_relay) {
         return frames;
     }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{LIBRARY, NAME};
+use super::Kind;
 
 /// Others may write to what has one of these.
 const OTHERS: u32 = 0o022;
@@ -14,23 +14,33 @@ const OTHERS: u32 = 0o022;
 /// The library beside this program, or in `../lib/threaddump`, or else a copy in the user's cache folder.
 ///
 /// # Errors
-/// `Unsupported` on processors that the relay does not know; those of making the copy.
-pub fn file() -> io::Result<PathBuf> {
-    if LIBRARY.is_empty() {
-        return Err(io::Error::new(ErrorKind::Unsupported, "there is no relay for this processor"));
-    }
+/// `Unsupported` on processors that the relay does not know, and if there is no library for i386 programs; those
+/// of making the copy.
+pub fn file(kind: Kind) -> io::Result<PathBuf> {
     let own = env::current_exe()?;
+    let name = kind.name();
     let folder = own.parent();
-    let beside = folder.map(|folder| folder.join(NAME));
-    let above = folder.and_then(Path::parent).map(|prefix| prefix.join("lib/threaddump").join(NAME));
+    let beside = folder.map(|folder| folder.join(name));
+    let above = folder.and_then(Path::parent).map(|prefix| prefix.join("lib/threaddump").join(name));
     let found = [beside, above].into_iter().flatten().find(|path| path.is_file());
-    let path = found.map_or_else(|| copy(&cache()?), Ok)?;
+    let path = match (found, kind.library(), kind) {
+        (Some(found), _, _) => found,
+        (None, Some(library), _) => copy(&cache()?, name, library)?,
+        (None, None, Kind::Own) => return Err(missing("there is no relay for this processor")),
+        (None, None, Kind::I386) => {
+            return Err(missing("threaddump was built without it"));
+        }
+    };
     // They separate the entries of LD_PRELOAD (ld.so(8)).
     if path.as_os_str().as_bytes().iter().any(|byte| b" :".contains(byte)) {
         let what = format!("the dynamic linker takes no path with a colon or a space: {}", path.display());
         return Err(io::Error::new(ErrorKind::InvalidInput, what));
     }
     Ok(path)
+}
+
+fn missing(what: &str) -> io::Error {
+    io::Error::new(ErrorKind::Unsupported, what)
 }
 
 fn cache() -> io::Result<PathBuf> {
@@ -41,21 +51,21 @@ fn cache() -> io::Result<PathBuf> {
 }
 
 /// The name of a copy in a folder, which it makes unless it is there.
-fn copy(folder: &Path) -> io::Result<PathBuf> {
+fn copy(folder: &Path, name: &str, library: &[u8]) -> io::Result<PathBuf> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     if !is_own(folder, fs::Metadata::is_dir) {
         let what = format!("others may write to {}", folder.display());
         return Err(io::Error::new(ErrorKind::PermissionDenied, what));
     }
     let version = env!("CARGO_PKG_VERSION");
-    let path = folder.join(NAME.replace(".so", &format!("-{version}-{}.so", LIBRARY.len())));
-    if is_own(&path, fs::Metadata::is_file) && fs::read(&path).is_ok_and(|bytes| bytes == LIBRARY) {
+    let path = folder.join(name.replace(".so", &format!("-{version}-{}.so", library.len())));
+    if is_own(&path, fs::Metadata::is_file) && fs::read(&path).is_ok_and(|bytes| bytes == library) {
         return Ok(path);
     }
     // Programs may have the old one mapped, so it is replaced and not written to.
-    let temporary = folder.join(format!(".{NAME}.{}", std::process::id()));
+    let temporary = folder.join(format!(".{name}.{}", std::process::id()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    let wrote = file.write_all(LIBRARY).and_then(|()| fs::rename(&temporary, &path));
+    let wrote = file.write_all(library).and_then(|()| fs::rename(&temporary, &path));
     wrote.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
     Ok(path)
 }
@@ -70,11 +80,13 @@ fn is_own(path: &Path, is_kind: impl Fn(&fs::Metadata) -> bool) -> bool {
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use super::super::{LIBRARY, NAME};
     use super::*;
 
     #[test]
     fn a_copy_is_made_once_and_mended() {
         let folder = env::temp_dir().join(format!("threaddump-preload-{}", std::process::id()));
+        let copy = |folder: &Path| super::copy(folder, NAME, LIBRARY);
         let path = copy(&folder).expect("it can be written");
         assert!(fs::read(&path).is_ok_and(|bytes| bytes == LIBRARY));
         let first = fs::metadata(&path).expect("it is there").ino();

@@ -5,10 +5,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use object::elf::{FileHeader64, PT_INTERP};
+use object::elf::{FileHeader32, FileHeader64, PT_INTERP};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind};
+use threaddump_arch::{Arch, NATIVE};
 
+use super::Kind;
 use crate::sys::mapping::FileMapping;
 use crate::sys::privileges::has_capabilities;
 
@@ -18,10 +20,13 @@ const SET_USER: u32 = 0o4000;
 /// Set-group-ID; without the right to execute it means mandatory locking.
 const SET_GROUP: u32 = 0o2010;
 
-/// Why the library cannot be put into the program of this name, which is looked for as execvp(3) does. `None` if it
-/// can, and if there is no such program.
-pub fn obstacle(name: &OsStr) -> Option<String> {
-    of_file(&find(name)?, MOST_SCRIPTS)
+/// The library for the program of this name, which is looked for as execvp(3) does; if there is no such program, that
+/// for programs of this architecture.
+///
+/// # Errors
+/// Why the program takes none.
+pub fn fitting(name: &OsStr) -> Result<Kind, String> {
+    find(name).and_then(|path| of_file(&path, MOST_SCRIPTS)).unwrap_or(Ok(Kind::Own))
 }
 
 fn find(name: &OsStr) -> Option<PathBuf> {
@@ -34,7 +39,8 @@ fn find(name: &OsStr) -> Option<PathBuf> {
     env::split_paths(&folders).map(|folder| folder.join(name)).find(runs)
 }
 
-fn of_file(path: &Path, scripts: usize) -> Option<String> {
+/// `None` if nothing can be told of it.
+fn of_file(path: &Path, scripts: usize) -> Option<Result<Kind, String>> {
     let file = FileMapping::open(path).ok()?;
     let bytes = file.bytes();
     // The kernel gives no privileges to scripts.
@@ -43,8 +49,8 @@ fn of_file(path: &Path, scripts: usize) -> Option<String> {
         let interpreter = line.split(u8::is_ascii_whitespace).next()?.to_vec();
         return of_file(Path::new(&OsString::from_vec(interpreter)), scripts.checked_sub(1)?);
     }
-    let what = privileges(path).or_else(|| kind(bytes))?;
-    Some(format!("{} {what}", path.display()))
+    let kind = privileges(path).map_or_else(|| kind(bytes), |what| Some(Err(what)))?;
+    Some(kind.map_err(|what| format!("{} {what}", path.display())))
 }
 
 /// Privileges, which make the dynamic linker ignore LD_PRELOAD (`AT_SECURE`, getauxval(3)).
@@ -60,24 +66,30 @@ fn privileges(path: &Path) -> Option<&'static str> {
     }
 }
 
-fn kind(bytes: &[u8]) -> Option<&'static str> {
-    let own = FileMapping::open(Path::new("/proc/self/exe")).ok()?;
-    let machine = |bytes| {
-        let header = FileHeader64::<Endianness>::parse(bytes).ok()?;
-        Some((header, header.endian().ok()?))
-    };
+fn kind(bytes: &[u8]) -> Option<Result<Kind, &'static str>> {
     match FileKind::parse(bytes) {
-        Ok(FileKind::Elf64) => {}
-        Ok(FileKind::Elf32) => return Some("is a 32-bit program"),
-        _ => return None,
+        Ok(FileKind::Elf64) => of_class::<FileHeader64<Endianness>>(bytes),
+        Ok(FileKind::Elf32) => of_class::<FileHeader32<Endianness>>(bytes),
+        _ => None,
     }
-    let ((header, order), (ours, our_order)) = (machine(bytes)?, machine(own.bytes())?);
-    if header.e_machine(order) != ours.e_machine(our_order) {
-        return Some("is a program for another processor");
-    }
+}
+
+fn of_class<H: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Option<Result<Kind, &'static str>> {
+    let header = H::parse(bytes).ok()?;
+    let order = header.endian().ok()?;
+    let is_big = order == Endianness::Big;
+    let arch = Arch::from_elf(header.e_machine(order).0, header.is_class_64());
+    let Some(kind) = arch.filter(|arch| arch.is_big_endian() == is_big).and_then(Kind::of) else {
+        let is_wide = NATIVE.is_none_or(|own| own.pointer_size() == 8);
+        return Some(Err(match (header.is_class_64(), is_wide) {
+            (false, true) => "is a 32-bit program",
+            (true, false) => "is a 64-bit program",
+            _ => "is a program for another processor",
+        }));
+    };
     let segments = header.program_headers(order, bytes).ok()?;
     let has_linker = segments.iter().any(|segment| segment.p_type(order) == PT_INTERP);
-    (!has_linker).then_some("is statically linked")
+    Some(if has_linker { Ok(kind) } else { Err("is statically linked") })
 }
 
 #[cfg(test)]
@@ -86,20 +98,20 @@ mod tests {
 
     #[test]
     fn ordinary_programs_and_scripts_take_it() {
-        assert_eq!(obstacle(OsStr::new("sh")), None);
-        assert_eq!(obstacle(OsStr::new("/proc/self/exe")), None);
-        assert_eq!(obstacle(OsStr::new("no such program")), None);
-        assert_eq!(obstacle(OsStr::new("/dev/null")), None);
+        assert_eq!(fitting(OsStr::new("sh")), Ok(Kind::Own));
+        assert_eq!(fitting(OsStr::new("/proc/self/exe")), Ok(Kind::Own));
+        assert_eq!(fitting(OsStr::new("no such program")), Ok(Kind::Own));
+        assert_eq!(fitting(OsStr::new("/dev/null")), Ok(Kind::Own));
     }
 
     #[test]
     fn a_script_is_as_its_interpreter() {
         let path = env::temp_dir().join(format!("threaddump-script-{}", std::process::id()));
         std::fs::write(&path, "#! /bin/sh -e\n").expect("it can be written");
-        assert_eq!(obstacle(path.as_os_str()), None);
+        assert_eq!(fitting(path.as_os_str()), Ok(Kind::Own));
         // It is its own interpreter.
         std::fs::write(&path, format!("#!{}\n", path.display())).expect("it can be written");
-        assert_eq!(obstacle(path.as_os_str()), None);
+        assert_eq!(fitting(path.as_os_str()), Ok(Kind::Own));
         std::fs::remove_file(path).expect("it is ours");
     }
 }

@@ -12,6 +12,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+// The same by other names.
+#if defined __i386__
+#undef SYS_fcntl
+#define SYS_fcntl SYS_fcntl64
+#undef SYS_fstat
+#define SYS_fstat SYS_fstat64
+#define SYS_newfstatat SYS_statx
+#elif defined __aarch64__
+#define SYS_poll SYS_ppoll
+#define SYS_pause SYS_ppoll
+#endif
+
 static const int allowed[] = {
     // What a dump needs.
     SYS_clock_gettime, SYS_close, SYS_fcntl, SYS_fstat, SYS_futex, SYS_getdents64, SYS_getpid, SYS_gettid,

@@ -27,13 +27,55 @@ impl From<Output> for Outcome {
     }
 }
 
+/// Set where programs are built for i386, and the relay's library for them is taken.
+const I386: &str = "THREADDUMP_TEST_I386";
+
+pub(crate) fn is_i386() -> bool {
+    std::env::var_os(I386).is_some()
+}
+
 /// The library beside the program that is tested.
 pub(crate) fn library() -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_threaddump")).with_file_name(threaddump::preload::NAME)
+    let name = if is_i386() { threaddump::preload::NAME_I386 } else { threaddump::preload::NAME };
+    Path::new(env!("CARGO_BIN_EXE_threaddump")).with_file_name(name)
+}
+
+/// Builds the library for i386 programs, if that can be done here; says what is missing if not.
+pub(crate) fn build_library_i386() -> Result<PathBuf, String> {
+    if !Path::new("/usr/lib32/crt1.o").exists() || !cfg!(target_arch = "x86_64") {
+        return Err("no libc6-dev-i386".to_owned());
+    }
+    let library = Path::new(env!("CARGO_BIN_EXE_threaddump")).with_file_name(threaddump::preload::NAME_I386);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/relay-i386.sh");
+    let output = Command::new("sh").arg(script).arg(&library).output().expect("sh is there");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        Some(0) => Ok(library),
+        // That of apt-get.
+        Some(100) => Err(format!("a compiler for it could not be fetched: {}", messages.trim_end())),
+        _ => panic!("{}{messages}", String::from_utf8_lossy(&output.stdout)),
+    }
+}
+
+/// Runs all other tests of this program once more, with programs built for i386 and the relay for them.
+pub(crate) fn again_for_i386(own_name: &str) -> Result<(), String> {
+    if is_i386() {
+        return Ok(());
+    }
+    build_library_i386()?;
+    let mut command = Command::new(std::env::current_exe().expect("it runs"));
+    command.args(["--skip", own_name]).env(I386, "1");
+    let output = command.output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let result = text.lines().find(|line| line.starts_with("test result")).expect("there were tests");
+    record(&format!("i386: {result}"));
+    Ok(())
 }
 
 pub(crate) fn scratch() -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("relay");
+    let name = if is_i386() { "relay-i386" } else { "relay" };
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&folder).expect("cargo's folder for tests can be written");
     folder
 }
@@ -60,16 +102,26 @@ fn compile(compiler: &mut Command, name: &str) -> PathBuf {
     built
 }
 
+/// The C compiler, for the programs that are tested.
+fn c_compiler() -> Command {
+    let mut compiler = Command::new("cc");
+    if is_i386() {
+        // Headers of the kernel are the same for both.
+        compiler.args(["-m32", "-idirafter", "/usr/include/x86_64-linux-gnu"]);
+    }
+    compiler
+}
+
 /// Compiles `tests/relay/NAME.c`.
 pub(crate) fn build(name: &str) -> PathBuf {
-    let mut compiler = Command::new("cc");
+    let mut compiler = c_compiler();
     compiler.args(["-g", "-O1", "-w", "-pthread", "-rdynamic"]).arg(source(&format!("{name}.c")));
     compile(&mut compiler, name)
 }
 
 /// Compiles it with more arguments.
 pub(crate) fn build_with(name: &str, built: &str, arguments: &[&str]) -> PathBuf {
-    let mut compiler = Command::new("cc");
+    let mut compiler = c_compiler();
     compiler.args(["-g", "-O1", "-w", "-pthread"]).arg(source(&format!("{name}.c"))).args(arguments);
     compile(&mut compiler, built)
 }

@@ -1,7 +1,7 @@
 //! What is used of the C library. Nothing of it is called by a signal handler, but what copies memory.
 use core::ffi::{c_char, c_int, c_ulong, c_void};
 
-/// `struct sigaction` of glibc and musl on 64-bit machines.
+/// `struct sigaction` of glibc and musl; the set is of 1024 signals on 32-bit machines, too.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Sigaction {

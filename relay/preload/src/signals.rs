@@ -12,7 +12,8 @@ use crate::stacks;
 const SIG_ERR: usize = usize::MAX;
 const SIG_IGN: usize = 1;
 const SIG_HOLD: usize = 2;
-const SA_RESTORER: u64 = 0x0400_0000;
+/// What the C library adds to the flags, and shows: SA_RESTORER. On 32-bit x86 musl alone does so.
+const ADDED: u64 = if cfg!(target_arch = "x86_64") { 0x0400_0000 } else { 0 };
 const SA_RESTART: c_int = 0x1000_0000;
 const SA_NODEFER: c_int = 0x4000_0000;
 const SA_RESETHAND: c_int = 0x8000_0000_u32 as c_int;
@@ -53,8 +54,7 @@ pub(crate) fn call_real(signal: c_int, new: Option<&Sigaction>, old: Option<&mut
 }
 
 fn to_program(action: &Sigaction) -> ProgramAction {
-    // The C library adds that, and shows it.
-    let flags = u64::from(action.flags as u32) | SA_RESTORER;
+    let flags = u64::from(action.flags as u32) | ADDED;
     ProgramAction { handler: action.handler, flags, restorer: action.restorer, mask: action.mask[0] }
 }
 

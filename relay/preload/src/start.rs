@@ -1,4 +1,6 @@
 //! What happens when the library is loaded.
+use core::ffi::c_ulong;
+
 use relay::{Options, install};
 
 use crate::libc::{environment, getauxval};
@@ -38,33 +40,36 @@ fn is_preloaded() -> bool {
     list.windows(NAME.len()).any(|window| window == NAME)
 }
 
-const AT_PHDR: u64 = 3;
-const AT_PHNUM: u64 = 5;
+const AT_PHDR: c_ulong = 3;
+const AT_PHNUM: c_ulong = 5;
 const PT_NOTE: u32 = 4;
 const PT_PHDR: u32 = 6;
 
-/// A program header of a 64-bit ELF file.
+/// A program header of an ELF file of this class, as far as it is looked at.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Segment {
     kind: u32,
+    #[cfg(target_pointer_width = "64")]
     flags: u32,
-    offset: u64,
-    address: u64,
-    physical: u64,
-    file_size: u64,
-    size: u64,
-    align: u64,
+    offset: usize,
+    address: usize,
+    physical: usize,
+    file_size: usize,
+    size: usize,
+    #[cfg(target_pointer_width = "32")]
+    flags: u32,
+    align: usize,
 }
 
 /// Whether the program was linked by Go: it has a note of that name.
 fn is_go() -> bool {
-    let (table, count) = (getauxval(AT_PHDR), getauxval(AT_PHNUM));
+    let (table, count) = (getauxval(AT_PHDR) as usize, getauxval(AT_PHNUM) as usize);
     if table == 0 {
         return false;
     }
     // SAFETY: the kernel has put the address of the program's own headers there.
-    let segments = unsafe { core::slice::from_raw_parts(table as *const Segment, count as usize) };
+    let segments = unsafe { core::slice::from_raw_parts(table as *const Segment, count) };
     let headers = segments.iter().find(|segment| segment.kind == PT_PHDR);
     let bias = headers.map_or(0, |headers| table.wrapping_sub(headers.address));
     let notes = segments.iter().filter(|segment| segment.kind == PT_NOTE);
@@ -72,7 +77,7 @@ fn is_go() -> bool {
         .map(|segment| {
             let start = bias.wrapping_add(segment.address) as *const u8;
             // SAFETY: notes of the program are mapped, and nobody writes to them.
-            unsafe { core::slice::from_raw_parts(start, segment.size as usize) }
+            unsafe { core::slice::from_raw_parts(start, segment.size) }
         })
         .any(has_note_of_go)
 }

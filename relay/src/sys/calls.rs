@@ -1,5 +1,5 @@
 //! System calls with safe arguments. Errors are negative error numbers, as the kernel gives them.
-use super::machine::{number, syscall};
+use super::machine::{self, INODE, number, open, syscall};
 
 pub(crate) const EINTR: i32 = 4;
 pub(crate) const EFBIG: i32 = 27;
@@ -11,7 +11,12 @@ pub(crate) const EAGAIN: i32 = 11;
 pub(crate) type Answer = Result<usize, i32>;
 
 pub(super) fn check(result: isize) -> Answer {
-    usize::try_from(result).map_err(|_| i32::try_from(-result).unwrap_or(i32::MAX))
+    // Addresses may have the highest bit set, errors are the last numbers of all (`include/linux/err.h`).
+    const LAST_ERROR: isize = -4095;
+    match result {
+        LAST_ERROR..=-1 => Err(result.wrapping_neg() as i32),
+        _ => Ok(result as usize),
+    }
 }
 
 /// A system call that touches no memory of ours.
@@ -32,10 +37,12 @@ pub(crate) fn gettid() -> u32 {
 
 /// Nanoseconds of CLOCK_MONOTONIC or CLOCK_REALTIME (clock_gettime(2)).
 pub(crate) fn clock(id: usize) -> u64 {
-    let mut time = [0_u64; 2];
+    // A word of 32 bits has room for the seconds up to the year 2106.
+    let mut time = [0_usize; 2];
     // SAFETY: the kernel writes one timespec of two words.
     let result = unsafe { syscall(number::CLOCK_GETTIME, [id, time.as_mut_ptr() as usize, 0, 0, 0, 0]) };
-    if result < 0 { 0 } else { time[0].wrapping_mul(1_000_000_000).wrapping_add(time[1]) }
+    let [seconds, rest] = time.map(|word| word as u64);
+    if result < 0 { 0 } else { seconds.wrapping_mul(1_000_000_000).wrapping_add(rest) }
 }
 
 /// Nanoseconds since some moment.
@@ -48,6 +55,7 @@ pub(crate) fn openat(directory: i32, path: &[u8], flags: usize, mode: usize) -> 
     if path.last() != Some(&0) {
         return Err(EFAULT);
     }
+    let flags = flags | open::LARGE;
     plain(number::OPENAT, [directory as usize, path.as_ptr() as usize, flags, mode, 0, 0]).map(|fd| fd as i32)
 }
 
@@ -58,8 +66,8 @@ pub(crate) const O_RDONLY: usize = 0;
 pub(crate) const O_CREAT: usize = 0o100;
 pub(crate) const O_APPEND: usize = 0o2000;
 pub(crate) const O_NONBLOCK: usize = 0o4000;
-pub(crate) const O_DIRECTORY: usize = 0o200_000;
-pub(crate) const O_NOFOLLOW: usize = 0o400_000;
+pub(crate) const O_DIRECTORY: usize = open::DIRECTORY;
+pub(crate) const O_NOFOLLOW: usize = open::NOFOLLOW;
 pub(crate) const O_CLOEXEC: usize = 0o2_000_000;
 
 /// close(2)
@@ -98,9 +106,9 @@ pub(crate) fn getdents(fd: i32, bytes: &mut [u8]) -> Answer {
 /// Device and inode of an open file (fstat(2)).
 pub(crate) fn identity(fd: i32) -> Option<(u64, u64)> {
     let mut stat = [0_u64; 18];
-    // SAFETY: the kernel writes 144 bytes.
+    // SAFETY: the kernel writes 144 bytes at most.
     let result = unsafe { syscall(number::FSTAT, [fd as usize, stat.as_mut_ptr() as usize, 0, 0, 0, 0]) };
-    (result >= 0).then_some((stat[0], stat[1]))
+    (result >= 0).then_some((stat[0], stat[INODE]))
 }
 
 /// Duplicates a descriptor to one that is at least `lowest`, closed on exec (fcntl(2)).
@@ -113,7 +121,7 @@ pub(crate) fn duplicate_above(fd: i32, lowest: usize) -> Result<i32, i32> {
 pub(crate) fn descriptor_limit() -> usize {
     const RLIMIT_NOFILE: usize = 7;
     let mut limit = [0_u64; 2];
-    // SAFETY: the kernel writes two words.
+    // SAFETY: the kernel writes two numbers.
     let result =
         unsafe { syscall(number::PRLIMIT64, [0, RLIMIT_NOFILE, 0, limit.as_mut_ptr() as usize, 0, 0]) };
     if result < 0 { 0 } else { usize::try_from(limit[0]).unwrap_or(usize::MAX) }
@@ -128,7 +136,7 @@ pub(crate) fn poll(fd: i32, write: bool, deadline: u64) -> bool {
         let mut entry = u64::from(fd as u32) | events << 32;
         let timeout = usize::try_from(left.min(3_600_000)).unwrap_or(0);
         // SAFETY: the kernel writes the answer into the one entry.
-        let result = unsafe { syscall(number::POLL, [&raw mut entry as usize, 1, timeout, 0, 0, 0]) };
+        let result = unsafe { machine::poll(&raw mut entry, 1, timeout) };
         match check(result) {
             Err(EINTR) if left > 0 => {}
             answer => return answer.is_ok_and(|ready| ready > 0),
@@ -138,7 +146,7 @@ pub(crate) fn poll(fd: i32, write: bool, deadline: u64) -> bool {
 
 /// Takes a signal that waits for this thread away (rt_sigtimedwait(2)).
 pub(crate) fn consume(signal: u32) {
-    let (set, time) = (1_u64 << (signal - 1), [0_u64; 2]);
+    let (set, time) = (1_u64 << (signal - 1), [0_usize; 2]);
     let arguments = [&raw const set as usize, 0, time.as_ptr() as usize, 8, 0, 0];
     // There may be none.
     let _ = plain(number::RT_SIGTIMEDWAIT, arguments);
@@ -238,7 +246,8 @@ const FUTEX_WAKE_PRIVATE: usize = 129;
 
 /// Sleeps until woken, at most so many nanoseconds, if the word has this value (futex(2)).
 pub(crate) fn futex_wait(word: &core::sync::atomic::AtomicU32, value: u32, nanoseconds: u64) {
-    let time = [nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000];
+    // No wait is as long as a word of 32 bits has room for seconds.
+    let time = [nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000].map(|part| part as usize);
     let arguments = [
         core::ptr::from_ref(word) as usize,
         FUTEX_WAIT_PRIVATE,

@@ -4,18 +4,22 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use super::calls::{self, check};
 use super::machine::{number, syscall};
 
-const PAGE: usize = 4096;
+/// No processor has smaller pages; larger ones are a multiple.
+pub(crate) const SMALLEST_PAGE: usize = 4096;
+/// A multiple of all pages of this processor: aarch64 and others have them of up to 64 KiB, as the kernel was
+/// built. x86 has one size only.
+const GUARD: usize = if cfg!(any(target_arch = "x86", target_arch = "x86_64")) { 4096 } else { 65_536 };
 const PROT_READ_WRITE: usize = 3;
 const MAP_PRIVATE_ANONYMOUS_NORESERVE: usize = 0x2 | 0x20 | 0x4000;
 
-/// Maps zeroed memory with an inaccessible page below it; the address of the usable part (mmap(2)).
+/// Maps zeroed memory with something inaccessible below it; the address of the usable part (mmap(2)).
 pub(crate) fn map_guarded(size: usize) -> Option<usize> {
-    let arguments = [0, size + PAGE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS_NORESERVE, usize::MAX, 0];
+    let arguments = [0, size + GUARD, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS_NORESERVE, usize::MAX, 0];
     // SAFETY: a new mapping, at a place of the kernel's choice.
     let start = check(unsafe { syscall(number::MMAP, arguments) }).ok()?;
-    // SAFETY: the first page of the new mapping, which nothing uses.
-    let guarded = unsafe { syscall(number::MPROTECT, [start, PAGE, 0, 0, 0, 0]) };
-    (guarded == 0).then_some(start + PAGE)
+    // SAFETY: the beginning of the new mapping, which nothing uses.
+    let guarded = unsafe { syscall(number::MPROTECT, [start, GUARD, 0, 0, 0, 0]) };
+    (guarded == 0).then_some(start + GUARD)
 }
 
 /// Unmaps what [`map_guarded`] gave.
@@ -24,7 +28,7 @@ pub(crate) fn map_guarded(size: usize) -> Option<usize> {
 /// Nothing may use it any more.
 pub(crate) unsafe fn unmap_guarded(start: usize, size: usize) {
     // SAFETY: the caller answers for it.
-    let _ = unsafe { syscall(number::MUNMAP, [start - PAGE, size + PAGE, 0, 0, 0, 0]) };
+    let _ = unsafe { syscall(number::MUNMAP, [start - GUARD, size + GUARD, 0, 0, 0, 0]) };
 }
 
 /// Memory that is zeroed in a child of fork, but not in one of vfork (madvise(2)).
@@ -117,17 +121,18 @@ impl Leading {
 /// Reads by process_vm_readv(2), which answers EFAULT where there is no memory.
 pub(crate) fn read_by_call(pid: u32, address: u64, bytes: &mut [u8]) -> Result<usize, i32> {
     let local = [bytes.as_mut_ptr() as usize, bytes.len()];
-    let remote = [address as usize, bytes.len()];
+    // Addresses that do not fit a word come from damaged tables.
+    let remote = [usize::try_from(address).map_err(|_| calls::EFAULT)?, bytes.len()];
     let arguments = [pid as usize, local.as_ptr() as usize, 1, remote.as_ptr() as usize, 1, 0];
     // SAFETY: the kernel writes into the slice only.
     check(unsafe { syscall(number::PROCESS_VM_READV, arguments) })
 }
 
-/// Reads a piece that lies in one page, after asking the kernel whether the page can be read: it looks at
+/// Reads a piece that lies in one page of the smallest size, after asking the kernel whether the page can be read: it looks at
 /// the set of signals before it finds that -1 means nothing (rt_sigprocmask(2)).
 pub(crate) fn read_by_probe(address: u64, bytes: &mut [u8]) -> bool {
-    let address = address as usize;
-    let page = address & !(PAGE - 1);
+    let Ok(address) = usize::try_from(address) else { return false };
+    let page = address & !(SMALLEST_PAGE - 1);
     if page == 0 {
         // The kernel takes it for no set at all.
         return false;
@@ -138,7 +143,7 @@ pub(crate) fn read_by_probe(address: u64, bytes: &mut [u8]) -> bool {
         return false;
     }
     for (index, byte) in bytes.iter_mut().enumerate() {
-        let place = (page | ((address + index) & (PAGE - 1))) as *const u8;
+        let place = (page | ((address + index) & (SMALLEST_PAGE - 1))) as *const u8;
         // SAFETY: in the page that could be read just now; should it be gone meanwhile, the fault is caught
         // by the handler, which gives the dump up.
         *byte = unsafe { place.read_volatile() };

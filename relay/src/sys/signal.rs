@@ -2,13 +2,12 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::calls::{Answer, check};
-use super::machine::{number, restorer, rewind, set_mask, syscall};
+use super::machine::{number, return_path, rewind, set_mask, syscall};
 
 pub(crate) const SIGQUIT: u32 = 3;
 pub(crate) const SIGABRT: u32 = 6;
 
 pub(crate) const SA_SIGINFO: u64 = 4;
-pub(crate) const SA_RESTORER: u64 = 0x0400_0000;
 pub(crate) const SA_ONSTACK: u64 = 0x0800_0000;
 pub(crate) const SA_RESTART: u64 = 0x1000_0000;
 pub(crate) const SA_NODEFER: u64 = 0x4000_0000;
@@ -20,8 +19,7 @@ pub(crate) const SIG_IGN: usize = 1;
 pub(crate) const SI_QUEUE: i32 = -1;
 pub(crate) const SI_TKILL: i32 = -6;
 
-/// `struct sigaction` of the kernel.
-#[repr(C)]
+/// What is done on a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Action {
     pub(crate) handler: usize,
@@ -36,8 +34,8 @@ impl Action {
     /// One that enters our handler.
     pub(crate) fn ours(flags: u64, mask: u64) -> Action {
         let handler = enter as *const () as usize;
-        let restorer = restorer as *const () as usize;
-        Action { handler, flags: flags | SA_SIGINFO | SA_RESTORER, restorer, mask }
+        let (more, restorer) = return_path();
+        Action { handler, flags: flags | SA_SIGINFO | more, restorer, mask }
     }
 
     pub(crate) fn is_ours(&self) -> bool {
@@ -45,45 +43,86 @@ impl Action {
     }
 }
 
-/// The action of a signal, and perhaps a new one (rt_sigaction(2)).
-pub(crate) fn action(signal: u32, new: Option<&Action>) -> Result<Action, i32> {
-    let mut old = Action::DEFAULT;
-    let new = new.map_or(0, |new| core::ptr::from_ref(new) as usize);
-    let arguments = [signal as usize, new, &raw mut old as usize, 8, 0, 0];
-    // SAFETY: the kernel writes the old action; handlers that are set are ours or the program's own.
-    check(unsafe { syscall(number::RT_SIGACTION, arguments) }).map(|_| old)
+/// `struct sigaction` of the kernel, whose flags are a word.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Sigaction {
+    handler: usize,
+    flags: usize,
+    restorer: usize,
+    mask: u64,
 }
 
-/// What the kernel tells about a signal (`siginfo_t`), as words.
+/// The action of a signal, and perhaps a new one (rt_sigaction(2)).
+pub(crate) fn action(signal: u32, new: Option<&Action>) -> Result<Action, i32> {
+    let mut old = Sigaction { handler: SIG_DFL, flags: 0, restorer: 0, mask: 0 };
+    let new = new.map(|new| {
+        let Action { handler, flags, restorer, mask } = *new;
+        Sigaction { handler, flags: flags as usize, restorer, mask }
+    });
+    let new = new.as_ref().map_or(0, |new| core::ptr::from_ref(new) as usize);
+    let arguments = [signal as usize, new, &raw mut old as usize, 8, 0, 0];
+    // SAFETY: the kernel writes the old action; handlers that are set are ours or the program's own.
+    check(unsafe { syscall(number::RT_SIGACTION, arguments) })?;
+    let Sigaction { handler, flags, restorer, mask } = old;
+    Ok(Action { handler, flags: flags as u64, restorer, mask })
+}
+
+/// What the kernel tells about a signal (`siginfo_t`), in pieces of 4 bytes.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Info {
-    words: [u64; 16],
+    pieces: [u32; 32],
 }
+
+/// Pieces of a word.
+const WORD: usize = size_of::<usize>() / 4;
+/// What a signal has of its own comes after three numbers, aligned to a word.
+const OWN: usize = 2 + WORD;
 
 impl Info {
     /// A queued value from this process.
     pub(crate) fn queued(signal: u32, pid: u32, value: u64) -> Info {
-        let mut words = [0; 16];
-        words[0] = u64::from(signal);
-        words[1] = u64::from(SI_QUEUE as u32);
-        words[2] = u64::from(pid);
-        words[3] = value;
-        Info { words }
+        let mut pieces = [0; 32];
+        pieces[0] = signal;
+        pieces[2] = SI_QUEUE as u32;
+        pieces[OWN] = pid;
+        let (low, high) = Info::VALUE;
+        (pieces[low], pieces[high]) = (value as u32, (value >> 32) as u32);
+        Info { pieces }
     }
 
+    /// Places of the halves of a queued value, which is a word: where that is too narrow, the other half is in
+    /// the place of the user id, which is not asked for.
+    const VALUE: (usize, usize) = if WORD == 2 { (OWN + 2, OWN + 3) } else { (OWN + 2, OWN + 1) };
+
     pub(crate) fn code(&self) -> i32 {
-        self.words[1] as u32 as i32
+        self.pieces[2] as i32
     }
 
     /// The sender, of signals that have one.
     pub(crate) fn pid(&self) -> u32 {
-        self.words[2] as u32
+        self.pieces[OWN]
     }
 
     /// The queued value.
     pub(crate) fn value(&self) -> u64 {
-        self.words[3]
+        let (low, high) = Info::VALUE;
+        u64::from(self.pieces[low]) | u64::from(self.pieces[high]) << 32
+    }
+
+    /// The descriptor that something has happened to, after a word with what.
+    pub(crate) fn descriptor(&self) -> i32 {
+        self.pieces[OWN + WORD] as i32
+    }
+
+    /// Place of the address of a fault, in bytes.
+    pub(crate) const ADDRESS: u64 = 4 * OWN as u64;
+
+    /// The address of a fault.
+    fn address(&self) -> u64 {
+        let high = if WORD == 2 { self.pieces[OWN + 1] } else { 0 };
+        u64::from(self.pieces[OWN]) | u64::from(high) << 32
     }
 }
 
@@ -105,7 +144,7 @@ impl Arrival<'_> {
     /// Makes the handler return to an instruction that has the same signal sent again; `false` if there is
     /// none: it was sent, or what has caused it is over.
     pub(crate) fn rewind(&self) -> bool {
-        rewind(self.signal, self.info.code(), self.info.words[2], self.context)
+        rewind(self.signal, self.info.code(), self.info.address(), self.context)
     }
 
     /// Signals that are blocked when the handler has returned.

@@ -78,12 +78,3 @@ pub(crate) fn own_users() -> [u32; 2] {
         user as u32
     })
 }
-
-/// The thread pointer of the calling thread (arch_prctl(2)), 0 if it is not told.
-pub(crate) fn thread_pointer() -> u64 {
-    const ARCH_GET_FS: usize = 0x1003;
-    let mut pointer = 0_u64;
-    // SAFETY: the kernel writes one word.
-    let _ = unsafe { syscall(number::ARCH_PRCTL, [ARCH_GET_FS, &raw mut pointer as usize, 0, 0, 0, 0]) };
-    pointer
-}

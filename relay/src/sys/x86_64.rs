@@ -1,13 +1,16 @@
 //! x86_64: numbers of system calls, how one is made, and the few functions that must not have a frame.
 use core::arch::{asm, naked_asm};
 
+/// Whether the relay works here.
+pub(crate) const IS_SUPPORTED: bool = true;
+
 /// Numbers of system calls (`arch/x86/entry/syscalls/syscall_64.tbl`).
 pub(crate) mod number {
     pub(crate) const READ: usize = 0;
     pub(crate) const WRITE: usize = 1;
     pub(crate) const CLOSE: usize = 3;
     pub(crate) const FSTAT: usize = 5;
-    pub(crate) const POLL: usize = 7;
+    pub(super) const POLL: usize = 7;
     pub(crate) const MMAP: usize = 9;
     pub(crate) const MPROTECT: usize = 10;
     pub(crate) const MUNMAP: usize = 11;
@@ -30,7 +33,7 @@ pub(crate) mod number {
     pub(crate) const RT_SIGTIMEDWAIT: usize = 128;
     pub(crate) const SIGALTSTACK: usize = 131;
     pub(crate) const PRCTL: usize = 157;
-    pub(crate) const ARCH_PRCTL: usize = 158;
+    pub(super) const ARCH_PRCTL: usize = 158;
     pub(crate) const GETTID: usize = 186;
     pub(crate) const FUTEX: usize = 202;
     pub(crate) const GETDENTS64: usize = 217;
@@ -48,6 +51,20 @@ pub(crate) mod number {
     pub(crate) const CLOSE_RANGE: usize = 436;
 }
 
+/// Flags of open(2) that differ between processors (`include/uapi/asm-generic/fcntl.h`).
+pub(crate) mod open {
+    pub(crate) const DIRECTORY: usize = 0o200_000;
+    pub(crate) const NOFOLLOW: usize = 0o400_000;
+    /// Files may have any size.
+    pub(crate) const LARGE: usize = 0;
+}
+
+/// The inode in `struct stat`, in words of 64 bits; the device is the first.
+pub(crate) const INODE: usize = 1;
+
+/// Bytes of `ucontext_t` with the general registers and the segment selectors.
+pub(crate) const CONTEXT: usize = 192;
+
 /// Makes a system call; the answer is negative for an error (syscall(2)).
 ///
 /// # Safety
@@ -64,10 +81,39 @@ pub(crate) unsafe fn syscall(number: usize, arguments: [usize; 6]) -> isize {
     result
 }
 
+/// poll(2)
+///
+/// # Safety
+/// `entries` must be so many `struct pollfd`.
+pub(crate) unsafe fn poll(entries: *mut u64, count: usize, milliseconds: usize) -> isize {
+    // SAFETY: the caller answers for it.
+    unsafe { syscall(number::POLL, [entries as usize, count, milliseconds, 0, 0, 0]) }
+}
+
+/// Ends the program by a signal.
+pub(crate) fn end_here() -> ! {
+    // SAFETY: traps.
+    unsafe { asm!("ud2", options(noreturn)) }
+}
+
+/// The thread pointer of the calling thread (arch_prctl(2)), 0 if it is not told.
+pub(crate) fn thread_pointer() -> u64 {
+    const ARCH_GET_FS: usize = 0x1003;
+    let mut pointer = 0_u64;
+    // SAFETY: the kernel writes one word.
+    let _ = unsafe { syscall(number::ARCH_PRCTL, [ARCH_GET_FS, &raw mut pointer as usize, 0, 0, 0, 0]) };
+    pointer
+}
+
 /// What a signal handler returns to (rt_sigreturn(2)). Unwinders know it by its instructions.
 #[unsafe(naked)]
-pub(crate) unsafe extern "C" fn restorer() {
+unsafe extern "C" fn restorer() {
     naked_asm!("mov rax, 15", "syscall", "ud2");
+}
+
+/// What an action needs of ours to be returned from: flags, and the code that handlers return to.
+pub(crate) fn return_path() -> (u64, usize) {
+    (super::trap::SA_RESTORER, restorer as *const () as usize)
 }
 
 /// Calls `work(argument)` on the stack that ends at `top` and answers 0; or 1, if [`leave`] was made to run
@@ -141,42 +187,16 @@ pub(crate) fn set_mask(context: usize, mask: u64) {
 }
 
 /// Makes a context go on where the same signal comes again, in the same way; `false` if it does not come from
-/// an instruction. The trap is that of the last fault: a signal that the kernel forces on a thread for another
-/// reason, as when there is no room for a signal frame, is told by what does not fit.
+/// an instruction. See [`super::trap`].
 pub(crate) fn rewind(signal: u32, code: i32, address: u64, context: usize) -> bool {
-    const KERNEL: i32 = 0x80;
-    const ACTION_OPTIONAL: i32 = 5;
-    let (pc, trap) = (word(context, RIP), word(context, TRAP));
-    let is_address = address == word(context, FAULT_ADDRESS);
-    let before = |length: u64| {
-        let mut bytes = [0; 2];
-        let bytes = &mut bytes[..length as usize];
-        let place = pc.wrapping_sub(length);
-        let is_one_page = place >> 12 == pc.wrapping_sub(1) >> 12;
-        (is_one_page && super::memory::read_by_probe(place, bytes)).then(|| u64::from(bytes[0]))
+    let saved = super::trap::Saved {
+        pc: word(context, RIP),
+        trap: word(context, TRAP),
+        fault_address: word(context, FAULT_ADDRESS),
     };
-    match (signal, code) {
-        (_, ..1) => false,
-        // ILL; FPE: the address is that of the instruction.
-        (4, _) => trap == 6 && address == pc,
-        (8, _) => matches!(trap, 0 | 16 | 19) && address == pc,
-        // A general protection fault, or one of the stack segment, has no address.
-        (11, KERNEL) => trap == 13,
-        (7, KERNEL) => matches!(trap, 11 | 12),
-        (11, _) => trap == 14 && is_address,
-        (7, _) => matches!(trap, 14 | 17 | 18) && is_address && code != ACTION_OPTIONAL,
-        // TRAP: after the one byte of a breakpoint, which is no fault.
-        (5, KERNEL) if trap == 3 && before(1) == Some(0xcc) => {
-            set_word(context, RIP, pc - 1);
-            true
-        }
-        // SYS: after the two bytes of the call, whose number is in its register again.
-        (31, _) if address == pc && matches!(before(2), Some(0x0f | 0xcd)) => {
-            set_word(context, RIP, pc - 2);
-            true
-        }
-        _ => false,
-    }
+    let Some(back) = super::trap::distance(signal, code, address, saved) else { return false };
+    set_word(context, RIP, saved.pc - back);
+    true
 }
 
 /// clone(2) with a stack of its own for the child, which runs `work(argument)` there.

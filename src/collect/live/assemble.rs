@@ -203,6 +203,9 @@ fn assemble(mut prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snap
     } else {
         Generated::default()
     };
+    let arch = prepared.facts.arch;
+    let interrupted = prepared.options.interrupted;
+    let signal = interrupted.and_then(|thread| interrupted::signal(&prepared.memory, arch, &thread));
     Snapshot {
         captured_at_ns,
         source: Source::Ptrace,
@@ -210,10 +213,7 @@ fn assemble(mut prepared: Prepared, listing: &Listing, mut catch: Catch) -> Snap
         fallback_advice: None,
         pause_ns: Some(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX)),
         process: prepared.facts,
-        signal: prepared
-            .options
-            .interrupted
-            .and_then(|thread| interrupted::signal(&prepared.memory, &thread)),
+        signal,
         mappings: later.mappings,
         modules: later.modules,
         threads,

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use threaddump_arch::Arch;
 
 use super::super::CollectError;
 use super::session::{Session, Told};
@@ -123,11 +124,19 @@ impl Write for Timed {
 
 /// A process that answers; nothing is to be had of it once it failed to, or was left.
 #[derive(Debug)]
-pub(in super::super) struct Asked(Mutex<Option<Session<Timed>>>);
+pub(in super::super) struct Asked {
+    session: Mutex<Option<Session<Timed>>>,
+    arch: Arch,
+}
 
 impl Asked {
+    /// Architecture of the process, as it says itself.
+    pub(in super::super) fn arch(&self) -> Arch {
+        self.arch
+    }
+
     fn with<T>(&self, ask: impl FnOnce(&mut Session<Timed>) -> io::Result<T>) -> io::Result<T> {
-        let mut session = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = session.as_mut().ok_or(ErrorKind::NotConnected)?;
         ask(answer).inspect_err(|_| *session = None)
     }
@@ -163,20 +172,26 @@ impl Asked {
 
     /// Whether everything that was asked so far was answered.
     pub(super) fn is_whole(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Leaves the process alone.
     pub(in super::super) fn close(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
-/// Connects to the relay of a process that has identified itself. `timeout` is how long it may be held.
+/// Connects to the relay of a process that has identified itself. `timeout` is how long it may be held; `arch` is
+/// what it is taken for if it does not say.
 ///
 /// # Errors
 /// If it has not, or must not be asked.
-pub(in super::super) fn ask(pid: Pid, dir: &ProcDir, timeout: Duration) -> Result<Asked, CollectError> {
+pub(in super::super) fn ask(
+    pid: Pid,
+    arch: Arch,
+    dir: &ProcDir,
+    timeout: Duration,
+) -> Result<Asked, CollectError> {
     let refused = |reason| CollectError::NoRelay { pid, reason };
     let gone = |_| CollectError::Exited { pid };
     let text = dir.read("status").map_err(gone)?;
@@ -189,13 +204,17 @@ pub(in super::super) fn ask(pid: Pid, dir: &ProcDir, timeout: Duration) -> Resul
     }
     let stream = connect(pid, &name).map_err(refused)?;
     let (deadline, stream) = (Instant::now() + GREETING, BufReader::with_capacity(BUFFER, stream));
-    let greeted = Session::open(Timed { stream, deadline });
+    let greeted = Session::open(Timed { stream, deadline }, arch);
     let mut session = greeted.map_err(|_| refused(RelayRefusal::Silent))?;
     if i64::from(session.pid()) != i64::from(own) {
         return Err(refused(RelayRefusal::Silent));
     }
     session.stream_mut().deadline = Instant::now() + timeout + AROUND;
-    Ok(Asked(Mutex::new(Some(session))))
+    let told = session.arch();
+    if told != arch && !super::super::prepare::is_possible(told) {
+        return Err(refused(RelayRefusal::Silent));
+    }
+    Ok(Asked { session: Mutex::new(Some(session)), arch: told })
 }
 
 /// Why there is nothing to connect to, going by the list of sockets.

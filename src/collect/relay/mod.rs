@@ -94,7 +94,8 @@ fn begin(prepared: &mut Prepared) -> Result<Before, CollectError> {
         known.insert(tid, facts::thread(tid, stat));
         outer.insert(inner_id(prepared, tid), tid);
     }
-    let asked = ask(pid, &prepared.leader, prepared.options.timeout)?;
+    let asked = ask(pid, prepared.facts.arch, &prepared.leader, prepared.options.timeout)?;
+    prepared.facts.arch = asked.arch();
     let failed = |_| silent(pid);
     let (maps, auxv) = (asked.maps().map_err(failed)?, asked.auxv().map_err(failed)?);
     let memory = Memory::asked(prepared.via, asked);

@@ -2,7 +2,7 @@
 //! process writes them. Every length is limited before anything is kept.
 use std::io::{self, Read, Write};
 
-use threaddump_arch::{Arch, NATIVE, Registers};
+use threaddump_arch::{Arch, Registers};
 
 const MAGIC: &[u8; 8] = b"tdrelay\0";
 const VERSION: u32 = 1;
@@ -53,23 +53,35 @@ pub struct Told {
 #[derive(Debug)]
 pub struct Session<S> {
     stream: S,
+    arch: Arch,
     context: usize,
     pid: u32,
 }
 
 impl<S: Read + Write> Session<S> {
-    /// Reads the greeting.
+    /// Reads the greeting of a process, which is of this architecture if it does not say another.
     ///
     /// # Errors
     /// Those of reading; `InvalidData` if it is none, or of another version.
-    pub fn open(mut stream: S) -> io::Result<Session<S>> {
+    pub fn open(mut stream: S, arch: Arch) -> io::Result<Session<S>> {
         let mut hello = [0; HELLO];
         stream.read_exact(&mut hello)?;
         let (pid, context) = (number(&hello, 12), number(&hello, 16) as usize);
+        // `e_machine` and class of its ELF files.
+        let (machine, class) = (number(&hello, 20) as u16, number(&hello, 20) >> 16);
+        let arch = match class {
+            0 => arch,
+            _ => Arch::from_elf(machine, class == 2).ok_or_else(nonsense)?,
+        };
         if hello[..8] != *MAGIC || number(&hello, 8) != VERSION || context > MAX_CONTEXT {
             return Err(nonsense());
         }
-        Ok(Session { stream, context, pid })
+        Ok(Session { stream, arch, context, pid })
+    }
+
+    /// Architecture of the process.
+    pub fn arch(&self) -> Arch {
+        self.arch
     }
 
     /// Process id in its own pid namespace.
@@ -139,7 +151,7 @@ impl<S: Read + Write> Session<S> {
         let mut threads = Vec::new();
         for _ in 0..count {
             self.stream.read_exact(&mut record)?;
-            threads.push(parse(&record)?);
+            threads.push(parse(self.arch, &record)?);
         }
         Ok(threads)
     }
@@ -206,7 +218,7 @@ fn number(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
-fn parse(record: &[u8]) -> io::Result<Told> {
+fn parse(arch: Arch, record: &[u8]) -> io::Result<Told> {
     let tid = i32::try_from(number(record, 0)).ok().filter(|&tid| tid > 0).ok_or_else(nonsense)?;
     let answer = match number(record, 4) {
         2 => Answer::Held,
@@ -216,8 +228,8 @@ fn parse(record: &[u8]) -> io::Result<Told> {
         _ => return Err(nonsense()),
     };
     let pointer = u64::from(number(record, 8)) | u64::from(number(record, 12)) << 32;
-    let registers = match (answer, NATIVE) {
-        (Answer::Held, Some(arch)) => registers(arch, record.get(HEAD..).unwrap_or_default(), pointer),
+    let registers = match answer {
+        Answer::Held => registers(arch, record.get(HEAD..).unwrap_or_default(), pointer),
         _ => None,
     };
     Ok(Told { tid, answer, registers })
@@ -273,7 +285,7 @@ mod tests {
     fn session(answers: &[u8]) -> Session<Answers> {
         let numbers = [VERSION, 42, 192, 0].map(u32::to_le_bytes);
         let bytes = [MAGIC, numbers.as_flattened(), answers].concat();
-        Session::open(Answers(Cursor::new(bytes))).expect("a greeting")
+        Session::open(Answers(Cursor::new(bytes)), Arch::X86_64).expect("a greeting")
     }
 
     fn pieces(bytes: &[u8], size: usize) -> Vec<u8> {
@@ -317,7 +329,7 @@ mod tests {
 
         #[test]
         fn no_answer_is_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            let _ = Session::open(Answers(Cursor::new(bytes.clone())));
+            let _ = Session::open(Answers(Cursor::new(bytes.clone())), Arch::X86_64);
             let mut session = session(&bytes);
             let _ = (session.hold(), session.maps(), session.read(1, &mut [0; 9]), session.release());
         }
