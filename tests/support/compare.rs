@@ -136,7 +136,9 @@ impl<'a> Comparison<'a> {
         if common < mine.len().max(other.len()) {
             let last = common.checked_sub(1).map(|index| &mine[index]);
             let listed = last.is_some_and(|last| self.is_accepted("pcs", last));
-            if !listed && ours.end == "root" && self.gdb_guesses(last, other.get(common), common == 1) {
+            // Ours is at the end, or says that nothing tells what is above.
+            let ended = ["root", "no_unwind_info"].contains(&&*ours.end);
+            if !listed && ended && self.gdb_guesses(last, other.get(common), common == 1) {
                 self.outcome.guessed += 1;
                 return;
             }
