@@ -3,25 +3,13 @@
 //! `tests/vm/cores.sh` made them.
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use support::compare::Comparison;
-use support::dump::{Dump, Report};
 use support::process::bounded;
-use support::{Stop, dump, gdb, has_program, record, scratch};
-
-/// Registers that gdb does not show.
-const NOT_IN_GDB: [(&str, &str); 5] = [
-    ("arm", "orig_r0"),
-    ("i386", "orig_eax"),
-    ("x86_64", "orig_rax"),
-    ("x86_64", "fs_base"),
-    ("x86_64", "gs_base"),
-];
+use support::{Stop, dump, foreign, gdb, has_program, record, scratch};
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -63,26 +51,9 @@ fn compare(arch: &str) -> Result<(), Stop> {
     if arch == "aarch64" {
         record::summary(&format!("{title}: {} return addresses with signature", signed(&folder, &program)?));
     }
-    place_program(&mut dump.report, &program);
-    let debugger = gdb::run_foreign(&core, &program)?;
-    let outcome = Comparison::run(&format!("core-{arch}"), &dump.report, &debugger, &[], None)?;
-    let registers = registers(arch, &dump, &debugger)?;
-    outcome.finish(&title)?;
-    record::summary(&format!("{title}: {registers} registers the same"));
-    Ok(())
-}
-
-/// Where the names of its functions are to be looked up.
-fn place_program(report: &mut Report, program: &Path) {
-    let modules = report.modules.iter_mut().map(|module| &mut module.path);
-    let frames = report.threads.iter_mut().flat_map(|thread| &mut thread.frames);
-    // No process here has anything to do with it.
-    report.process.pid = i32::MAX;
-    for path in modules.chain(frames.filter_map(|frame| frame.module.as_mut())) {
-        if path == "/job/threads" {
-            *path = program.display().to_string();
-        }
-    }
+    foreign::place(&mut dump.report, |path| (path == "/job/threads").then(|| program.display().to_string()));
+    let debugger = gdb::run_foreign(&core, &program, None)?;
+    foreign::compare(&format!("core-{arch}"), &title, &dump.report, &debugger, &core)
 }
 
 fn unpack(folder: &Path, arch: &str, name: &str) -> Result<PathBuf, Stop> {
@@ -131,49 +102,4 @@ fn signed(folder: &Path, program: &Path) -> Result<usize, Stop> {
     }
     // All functions of the program, in each thread.
     if count < 55 { Err(format!("only {count} signed return addresses").into()) } else { Ok(count) }
-}
-
-/// How many are the same.
-fn registers(arch: &str, dump: &Dump, debugger: &BTreeMap<i32, gdb::Thread>) -> Result<usize, Stop> {
-    let mut same = 0;
-    let mut different = String::new();
-    for thread in &dump.report.threads {
-        let (tid, ours) = (thread.tid, thread.registers.iter().flatten());
-        let theirs = debugger.get(&tid).map(|thread| &thread.registers);
-        for (name, value) in ours.filter(|(name, _)| !NOT_IN_GDB.contains(&(arch, name))) {
-            let other = theirs.and_then(|theirs| theirs.get(in_gdb(arch, name)));
-            let value = value.strip_prefix("0x").and_then(|value| u64::from_str_radix(value, 16).ok());
-            if value.is_some() && value.as_ref() == other {
-                same += 1;
-            } else {
-                different += &format!("thread {tid}: {name} {value:#x?}, gdb has {other:#x?}\n");
-            }
-        }
-    }
-    if different.is_empty() { Ok(same) } else { Err(different.into()) }
-}
-
-/// gdb's name of a register.
-fn in_gdb<'n>(arch: &str, name: &'n str) -> &'n str {
-    const AARCH64: [&str; 30] = [
-        "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",
-        "x16", "x17", "x18", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x29",
-    ];
-    match (arch, name) {
-        ("aarch64", "lr") => "x30",
-        ("aarch64", "pac_mask") => "pauth_cmask",
-        ("aarch64", "pstate") => "cpsr",
-        ("arm", "fp") => "r11",
-        ("arm", "ip") => "r12",
-        ("riscv64", "s0") => "fp",
-        ("x86_64", "rflags") => "eflags",
-        ("ppc64le", "link") => "lr",
-        ("ppc64le", "ccr") => "cr",
-        ("s390x", "pc") => "pswa",
-        ("aarch64", _) => {
-            let number = name.strip_prefix('r').and_then(|number| number.parse::<usize>().ok());
-            number.and_then(|number| AARCH64.get(number)).copied().unwrap_or(name)
-        }
-        _ => name,
-    }
 }

@@ -52,7 +52,8 @@ impl Scan {
             }
             let files = scan.crashes.entry(name.id).or_default().entry(name.number).or_default();
             // What is there may be more than what it says to be.
-            let (length, blocks) = (facts.st_size.unsigned_abs(), facts.st_blocks.unsigned_abs());
+            let length = u64::try_from(facts.st_size).unwrap_or(0);
+            let blocks = u64::try_from(facts.st_blocks).unwrap_or(0);
             files.sizes.insert(name.kind, length.max(blocks.saturating_mul(512)));
             if name.kind == Kind::Facts {
                 let seconds = u64::try_from(facts.st_mtime).unwrap_or(0);

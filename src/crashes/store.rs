@@ -273,7 +273,8 @@ impl Store {
         let Ok(Some(place)) = self.top.inner(NEW) else { return };
         for name in place.names(MAX_NEW).unwrap_or_default().names {
             let Ok(facts) = place.stat_of(&name) else { continue };
-            let written = SystemTime::UNIX_EPOCH + Duration::from_secs(facts.st_ctime.unsigned_abs());
+            let written =
+                SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(facts.st_ctime).unwrap_or(0));
             if SystemTime::now().duration_since(written).unwrap_or_default() < UNLOCKED {
                 continue;
             }

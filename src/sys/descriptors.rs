@@ -8,6 +8,8 @@ use nix::cmsg_space;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 
+use super::privileges::limit;
+
 /// Descriptors passed with one message.
 pub const MAX_PASSED: usize = 4;
 
@@ -78,7 +80,7 @@ pub fn close_all_but(kept: &[RawFd]) -> io::Result<()> {
 /// Allows as many open files as the hard limit does, up to `most`.
 pub fn allow_files(most: u64) {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(most).max(soft), hard);
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(limit(most)).max(soft), hard);
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use nix::sys::prctl;
-use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, rlim_t, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, chdir, chroot, setgroups, setresgid, setresuid};
 
@@ -26,6 +26,12 @@ pub struct Limits {
     pub seconds: u64,
 }
 
+/// A limit as the C library has it: in 32 bits on 32-bit processors, where more is none.
+#[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)]
+pub(super) fn limit(value: u64) -> rlim_t {
+    rlim_t::try_from(value).unwrap_or(RLIM_INFINITY)
+}
+
 /// Takes everything away from the calling process that it does not need to compute: it becomes this user,
 /// without groups, capabilities, a way to gain any, a place in the file system, or files of its own. It ends
 /// with its parent.
@@ -34,8 +40,8 @@ pub struct Limits {
 /// If any of it cannot be done; the process must then end.
 pub fn give_up(uid: u32, gid: u32, limits: Limits) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
-    setrlimit(Resource::RLIMIT_DATA, limits.memory, limits.memory)?;
-    setrlimit(Resource::RLIMIT_CPU, limits.seconds, limits.seconds)?;
+    setrlimit(Resource::RLIMIT_DATA, limit(limits.memory), limit(limits.memory))?;
+    setrlimit(Resource::RLIMIT_CPU, limit(limits.seconds), limit(limits.seconds))?;
     setrlimit(Resource::RLIMIT_FSIZE, 0, 0)?;
     // Threads are counted against those of the user, who may have filled their number.
     let _ = setrlimit(Resource::RLIMIT_NPROC, RLIM_INFINITY, RLIM_INFINITY);

@@ -1,6 +1,9 @@
 //! Which addresses of a file have call frame information, as readelf sees it: not by our own parser.
 use std::collections::HashMap;
+use std::path::Path;
 use std::process::Command;
+
+use object::{Object, ObjectSegment};
 
 use super::dump::Module;
 
@@ -50,6 +53,15 @@ impl Executable {
             (rest.as_bytes().get(2) == Some(&b'x')).then_some((hex(start)?, hex(end)?))
         });
         Executable(ranges.collect())
+    }
+
+    /// Reads the segments of a core file.
+    pub(crate) fn of_core(core: &Path) -> Result<Executable, String> {
+        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", core.display());
+        let bytes = std::fs::read(core).map_err(|error| told(&error))?;
+        let file = object::File::parse(&*bytes).map_err(|error| told(&error))?;
+        let code = file.segments().filter(|segment| segment.permissions().executable());
+        Ok(Executable(code.map(|s| (s.address(), s.address().saturating_add(s.size()))).collect()))
     }
 
     /// Whether code can be at an address.

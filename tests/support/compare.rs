@@ -65,35 +65,59 @@ impl<'a> Comparison<'a> {
         debug_dirs: &'a [PathBuf],
         reference: Option<(PathBuf, PathBuf)>,
     ) -> Result<Outcome, String> {
-        let accepted = Accepted::read(program)?;
-        let mut this = Comparison {
+        let executable = Executable::of(report.process.pid);
+        Comparison::new(program, report, debug_dirs, Llvm::with(reference), executable)?.all(debugger)
+    }
+
+    /// The same for a process that is no more, with what was executable in it.
+    pub(crate) fn run_with(
+        program: &'a str,
+        report: &'a Report,
+        debugger: &BTreeMap<i32, gdb::Thread>,
+        executable: Executable,
+    ) -> Result<Outcome, String> {
+        Comparison::new(program, report, &[], Llvm::default(), executable)?.all(debugger)
+    }
+
+    fn new(
+        program: &'a str,
+        report: &'a Report,
+        debug_dirs: &'a [PathBuf],
+        llvm: Llvm,
+        executable: Executable,
+    ) -> Result<Comparison<'a>, String> {
+        Ok(Comparison {
             program,
             report,
             debug_dirs,
-            accepted,
+            accepted: Accepted::read(program)?,
             symbols: Symbols::default(),
-            llvm: Llvm::with(reference),
+            llvm,
             covered: Covered::default(),
-            executable: Executable::of(report.process.pid),
+            executable,
             outcome: Outcome::default(),
-        };
+        })
+    }
+
+    fn all(mut self, debugger: &BTreeMap<i32, gdb::Thread>) -> Result<Outcome, String> {
+        let report = self.report;
         for (tid, theirs) in debugger {
             match report.threads.iter().find(|thread| thread.tid == *tid) {
-                Some(ours) => this.thread(ours, theirs),
-                None => this.differ("threads", None, format!("thread {tid} is not in the dump")),
+                Some(ours) => self.thread(ours, theirs),
+                None => self.differ("threads", None, format!("thread {tid} is not in the dump")),
             }
         }
         // A thread that has ended has no frames, and gdb does not list it.
         let shown = report.threads.iter().filter(|thread| !thread.frames.is_empty());
         for ours in shown.filter(|thread| !debugger.contains_key(&thread.tid)) {
             let text = format!("gdb has no thread {} ({})", ours.tid, ours.name);
-            this.differ("threads", None, text);
+            self.differ("threads", None, text);
         }
-        let unused = this.accepted.unused().map(|entry| {
+        let unused = self.accepted.unused().map(|entry| {
             format!("unused: {} | {} | {} | {}", entry.program, entry.kind, entry.function, entry.place)
         });
-        this.outcome.notes = unused.collect();
-        Ok(this.outcome)
+        self.outcome.notes = unused.collect();
+        Ok(self.outcome)
     }
 
     fn thread(&mut self, ours: &dump::Thread, theirs: &gdb::Thread) {
@@ -112,7 +136,9 @@ impl<'a> Comparison<'a> {
         if common < mine.len().max(other.len()) {
             let last = common.checked_sub(1).map(|index| &mine[index]);
             let listed = last.is_some_and(|last| self.is_accepted("pcs", last));
-            if !listed && ours.end == "root" && self.gdb_guesses(last, other.get(common), common == 1) {
+            // Ours is at the end, or says that nothing tells what is above.
+            let ended = ["root", "no_unwind_info"].contains(&&*ours.end);
+            if !listed && ended && self.gdb_guesses(last, other.get(common), common == 1) {
                 self.outcome.guessed += 1;
                 return;
             }

@@ -106,6 +106,18 @@ pub(crate) fn run_core_of(core: &Path, exe: &Path) -> Result<Dump, String> {
     run_on(&["core".into(), "--exe".into(), exe.into(), core.into()], &Ask::default())
 }
 
+/// Dumps from a core file of a machine whose files are below a folder.
+pub(crate) fn run_core_below(core: &Path, sysroot: &Path) -> Result<Dump, String> {
+    run_on(&["core".into(), "--sysroot".into(), sysroot.into(), core.into()], &Ask::default())
+}
+
+/// Reads a dump that was made elsewhere.
+pub(crate) fn read(path: &Path) -> Result<Report, String> {
+    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let text = std::fs::read(path).map_err(|error| told(&error))?;
+    serde_json::from_slice(&text).map_err(|error| told(&error))
+}
+
 fn run_on(target: &[OsString], ask: &Ask) -> Result<Dump, String> {
     // The variable allows the tests to try another build.
     let program = std::env::var_os("THREADDUMP_UNDER_TEST");

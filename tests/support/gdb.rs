@@ -62,6 +62,8 @@ pub(crate) struct Ask {
     pub(crate) program: Option<PathBuf>,
     /// A gdb that knows all architectures, and the registers too.
     pub(crate) foreign: bool,
+    /// What stands for `/` of the process.
+    pub(crate) sysroot: Option<PathBuf>,
 }
 
 /// Backtraces of all threads of a process. Frames of tail calls, which gdb infers and which have no
@@ -82,12 +84,16 @@ pub(crate) fn run_core(pid: i32, core: &Path, ask: &Ask) -> Result<BTreeMap<i32,
     script(pid, &[format!("/proc/{pid}/exe").into(), core.into()], ask)
 }
 
-/// Backtraces and registers of all threads in a core file of another machine.
-pub(crate) fn run_foreign(core: &Path, program: &Path) -> Result<BTreeMap<i32, Thread>, Stop> {
+/// Backtraces and registers of all threads in a core file of another machine, and of the files below `sysroot`.
+pub(crate) fn run_foreign(
+    core: &Path,
+    program: &Path,
+    sysroot: Option<&Path>,
+) -> Result<BTreeMap<i32, Thread>, Stop> {
     if !has_program("gdb-multiarch") {
         return Err(Stop::Skip("gdb-multiarch is not installed (Debian package gdb-multiarch)".to_owned()));
     }
-    let ask = Ask { foreign: true, ..Ask::default() };
+    let ask = Ask { foreign: true, sysroot: sysroot.map(Path::to_owned), ..Ask::default() };
     // Its files have no process id; those of two tests must not have one name.
     let id = std::process::id().cast_signed();
     script(id, &[program.into(), core.into()], &ask)
@@ -144,7 +150,16 @@ fn settings(ask: &Ask) -> Vec<String> {
     ];
     let folders: Vec<String> = ask.debug_dirs.iter().map(|folder| folder.display().to_string()).collect();
     let debug = format!("set debug-file-directory {}:/usr/lib/debug", folders.join(":"));
-    fixed.map(str::to_owned).into_iter().chain([debug]).collect()
+    let mut all = fixed.map(str::to_owned).to_vec();
+    match &ask.sysroot {
+        // Debug files of this machine are not for that one.
+        Some(sysroot) => all.extend([
+            format!("set sysroot {}", sysroot.display()),
+            format!("set debug-file-directory {}", sysroot.display()),
+        ]),
+        None => all.push(debug),
+    }
+    all
 }
 
 /// gdb refuses a process whose first thread has ended, but takes each of the others for a process.

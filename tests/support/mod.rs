@@ -8,6 +8,7 @@ pub(crate) mod compare;
 pub(crate) mod cores;
 pub(crate) mod dump;
 pub(crate) mod expect;
+pub(crate) mod foreign;
 pub(crate) mod frames;
 pub(crate) mod gdb;
 pub(crate) mod llvm;

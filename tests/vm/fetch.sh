@@ -5,7 +5,12 @@
 machine "$1"
 folder=$VM_DIR/$arch
 [ ! -e "$folder/complete" ] || exit 0
-private_apt "$suite" "$deb"
+# What the mirror has of one suite may be broken for one architecture.
+for from in "$suite" trixie; do
+    if (private_apt "$from" "$deb"); then break; fi
+    echo "fetch.sh: no valid index of Debian $from for $arch" >&2
+done
+private_apt "$from" "$deb"
 rm -rf "$folder"
 mkdir -p "$folder/packages" "$folder/root"
 # What the name of the newest kernel stands for. Since Linux 7 it has two halves.

@@ -1,7 +1,8 @@
 #!/bin/sh
 # run.sh ARCH COMMAND [FILE...]: boots a machine with Debian's kernel and busybox, runs COMMAND (for sh) in
 # a folder with the FILEs and the shared libraries they need, prints what it prints, and ends with its
-# status; 125 if the machine gave no answer. With VM_OUT, what it leaves in /out is copied there. An emulated processor; takes some seconds.
+# status; 125 if the machine gave no answer. With VM_OUT, what it leaves in /out is copied there. What is below VM_EXTRA is
+# below / there. An emulated processor; takes some seconds.
 . "$(dirname "$0")/lib.sh"
 machine "$1"
 command=$2
@@ -39,6 +40,7 @@ if [ -n "$sysroot" ] && [ -d "$sysroot/lib" ]; then
         done
     done
 fi
+[ -z "${VM_EXTRA:-}" ] || cp -r "$VM_EXTRA/." "$root/"
 for file in "$@"; do
     cp -L "$file" "$root/job/"
     [ -z "$sysroot" ] || continue
@@ -49,7 +51,7 @@ for file in "$@"; do
     done
 done
 (cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) | gzip -1 >"$work/initrd"
-truncate -s 64M "$work/disk"
+truncate -s 256M "$work/disk"
 timeout 300 $qemu -smp 2 -m 512 -kernel "$folder/kernel" -initrd "$work/initrd" \
     -append "console=$console quiet panic=-1 rdinit=/init" -nodefaults -display none -serial stdio -no-reboot \
     -drive "if=none,id=disk,format=raw,file=$work/disk" -device "$disk,drive=disk" \

@@ -17,8 +17,6 @@ use crate::sys::mapping::FileMapping;
 /// Read and written at once, in bytes.
 const CHUNK: usize = 1 << 20;
 const PAGE: usize = 4096;
-/// The part of a file system that is left free.
-const FREE_PART: u64 = 20;
 /// Bytes of the temporary file with its holes. Decompressing zeros costs time, and nothing else ends it.
 const MAX_LENGTH: u64 = 1 << 42;
 
@@ -213,7 +211,8 @@ impl Spool {
             return Err(format!("has reached {} bytes (--unpack-limit allows more)", self.limit));
         }
         let Ok(facts) = fstatvfs(&self.file) else { return Ok(()) };
-        if facts.blocks() > 0 && facts.blocks_available() < facts.blocks() / FREE_PART {
+        // A twentieth is left free. The type of these differs between architectures.
+        if facts.blocks() > 0 && facts.blocks_available() < facts.blocks() / 20 {
             return Err("would leave too little space free (TMPDIR names another place)".to_owned());
         }
         Ok(())
