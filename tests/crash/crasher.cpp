@@ -41,9 +41,10 @@ int main(int count, char **arguments) {
         pthread_t thread;
         if (pthread_create(&thread, &small, wait_here, (void *)number) != 0)
             return 3;
+        // One after the other: what is left in their registers depends on whom they met.
+        while (waiting <= number)
+            usleep(20);
     }
-    while (waiting < threads)
-        usleep(1000);
     // Until all are in their system call, on a busy machine too.
     usleep(500 * 1000);
     if (mib > 0) {
