@@ -5,6 +5,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How a program ended: what `wait` says, and what it has written.
@@ -42,6 +43,12 @@ pub(crate) fn library() -> PathBuf {
 
 /// Builds the library for i386 programs, if that can be done here; says what is missing if not.
 pub(crate) fn build_library_i386() -> Result<PathBuf, String> {
+    // Once: what it fetches is unpacked into one folder.
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BUILT.get_or_init(try_library_i386).clone()
+}
+
+fn try_library_i386() -> Result<PathBuf, String> {
     if !Path::new("/usr/lib32/crt1.o").exists() || !cfg!(target_arch = "x86_64") {
         return Err("no libc6-dev-i386".to_owned());
     }

@@ -23,7 +23,7 @@ start() {
     rm -f /tmp/said
     LD_PRELOAD=$library THREADDUMP=$1 ./threads >/tmp/said 2>/tmp/threads.err &
     for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-        grep -q ready /tmp/said && break
+        grep -q ready /tmp/said 2>/dev/null && break
         sleep 1
     done
     pid=$(sed -n "s/^pid \([0-9]*\) ready/\1/p" /tmp/said)
