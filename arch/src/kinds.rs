@@ -24,6 +24,9 @@ pub enum EntryState {
     /// The function has just been entered or is about to return: the return address is in the link
     /// register, and the stack pointer and the frame pointer are the caller's.
     ReturnInLink,
+    /// The function takes these registers (a bit for each DWARF number) from the top of the stack, the lowest number first,
+    /// and returns to the link register.
+    PopsThenLink(u16),
     /// Anything else.
     Unknown,
 }

@@ -117,6 +117,18 @@ pub(crate) fn leaf<T: Target>(target: &mut T, registers: &Registers) -> Step {
             caller.set(arch.fp(), fp);
             found.then_some((caller, How::Leaf))
         }
+        EntryState::PopsThenLink(popped) => {
+            let (back, first) = called_from(target, registers)?;
+            let found = call_before(target, arch, back) != CallBefore::None;
+            let mut caller = returned(registers, back, first);
+            let mut place = first;
+            for number in (0..16).filter(|number| popped >> number & 1 == 1) {
+                caller.set(arch.from_dwarf(number)?, word(target, arch, place)?);
+                place = place.checked_add(size)?;
+            }
+            caller.set(arch.sp(), place);
+            found.then_some((caller, How::Leaf))
+        }
         EntryState::Unknown => {
             let (back, caller_sp) = called_from(target, registers)?;
             let CallBefore::Direct(distance) = call_before(target, arch, back) else { return None };

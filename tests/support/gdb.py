@@ -1,7 +1,6 @@
 """Run by gdb: writes one JSON object per frame of every thread to the file $TD_GDB_OUT."""
 import json
 import os
-import struct
 
 import gdb
 
@@ -43,7 +42,8 @@ def registers(frame):
         try:
             value = frame.read_register(register)
             if value.type.code == gdb.TYPE_CODE_FLT and value.type.sizeof == 8:
-                values[register.name] = struct.unpack("<Q", struct.pack("<d", float(value)))[0]
+                # The bytes: as a number, one not-a-number is like another.
+                values[register.name] = int(value.format_string(format="x"), 16)
             else:
                 values[register.name] = int(value) & (2 ** (8 * value.type.sizeof) - 1)
         except (gdb.error, ValueError, TypeError, OverflowError):

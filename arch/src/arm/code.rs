@@ -59,8 +59,36 @@ fn thumb_distance(first: u16, second: u16) -> i64 {
     i64::from((bits << 7) as i32 >> 7)
 }
 
+/// The end of a system call of the C library (`syscall` and others that have no rules): `svc 0; pop {...};
+/// cmn r0, #4096; bxcc lr`, from the `svc` or the `pop` on. `None` if a register is popped that says where it goes on.
+fn end_of_call(at: &[u8]) -> Option<u16> {
+    end_of_thumb_call(at).or_else(|| end_of_arm_call(at))
+}
+
+fn end_of_thumb_call(at: &[u8]) -> Option<u16> {
+    let at = at.strip_prefix(&[0x00, 0xdf]).unwrap_or(at);
+    match at {
+        // `it cc` makes the `bx lr` conditional.
+        [low, 0xbc, 0x10, 0xf5, 0x80, 0x5f, 0x38, 0xbf, 0x70, 0x47, ..] => Some(u16::from(*low)),
+        _ => None,
+    }
+}
+
+fn end_of_arm_call(at: &[u8]) -> Option<u16> {
+    let at = at.strip_prefix(&[0x00, 0x00, 0x00, 0xef]).unwrap_or(at);
+    match at {
+        [low, high, 0xbd, 0xe8, 0x01, 0x0a, 0x70, 0xe3, 0x1e, 0xff, 0x2f, 0x31, ..] if high & 0xe0 == 0 => {
+            Some(u16::from_le_bytes([*low, *high]))
+        }
+        _ => None,
+    }
+}
+
 /// `push {..., lr}` at the beginning of a function and `bx lr` at its end.
 pub(super) fn entry_state(_before: &[u8], at: &[u8]) -> EntryState {
+    if let Some(popped) = end_of_call(at) {
+        return EntryState::PopsThenLink(popped);
+    }
     let returns = matches!(at, [0x1e, 0xff, 0x2f, 0xe1, ..] | [0x70, 0x47, ..]);
     let pushes = match at {
         [_, high, 0x2d, 0xe9, ..] | [0x2d, 0xe9, _, high, ..] => high & 0x40 != 0,

@@ -46,10 +46,13 @@ fn far_call(before: &[u8], call: u32) -> CallBefore {
     CallBefore::Direct(high + i64::from(call as i32 >> 20) - 8)
 }
 
-/// `ret`, in four bytes or two.
+/// `ret`, in four bytes or two; and glibc's `syscall`, which has no rules: `ecall; lui a5, -1; bltu a5, a0, .+6; ret`,
+/// from the `ecall` or from what follows it on.
 pub(super) fn entry_state(_before: &[u8], at: &[u8]) -> EntryState {
+    let at = at.strip_prefix(&[0x73, 0, 0, 0]).unwrap_or(at);
     match at {
         [0x82, 0x80, ..] | [0x67, 0x80, 0, 0, ..] => EntryState::ReturnInLink,
+        [0xfd, 0x77, 0x63, 0xe3, 0xa7, 0x00, 0x82, 0x80, ..] => EntryState::ReturnInLink,
         _ => EntryState::Unknown,
     }
 }

@@ -1,5 +1,5 @@
 use super::code::*;
-use crate::CallBefore;
+use crate::{CallBefore, EntryState};
 
 #[test]
 fn calls_before_a_return_address_are_recognised() {
@@ -11,4 +11,12 @@ fn calls_before_a_return_address_are_recognised() {
     assert_eq!(call_before(&[0x82, 0x87]), CallBefore::None, "c.jr a5");
     let far = [0x97, 0x10, 0, 0, 0xe7, 0x80, 0x40, 0x01];
     assert_eq!(call_before(&far), CallBefore::Direct(0x1000 + 0x14 - 8), "auipc ra,1; jalr 20(ra)");
+}
+
+#[test]
+fn a_system_call_without_rules_returns_to_the_link_register() {
+    let code = [0x73, 0, 0, 0, 0xfd, 0x77, 0x63, 0xe3, 0xa7, 0x00, 0x82, 0x80];
+    assert_eq!(entry_state(&[], &code), EntryState::ReturnInLink, "ecall; lui; bltu; ret");
+    assert_eq!(entry_state(&[], &code[4..]), EntryState::ReturnInLink, "after the call");
+    assert_eq!(entry_state(&[], &code[..10]), EntryState::Unknown, "where it goes on is not seen");
 }

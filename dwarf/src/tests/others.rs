@@ -166,6 +166,27 @@ fn a_function_that_has_saved_nothing_returns_to_its_link_register() {
 }
 
 #[test]
+fn a_system_call_of_arm_without_rules_gives_back_what_it_has_pushed() {
+    let arch = Arch::Arm;
+    // svc 0; pop {r4-r7}; cmn.w r0, #4096; it cc; bxcc lr
+    let end = [0x00, 0xdf, 0xf0, 0xbc, 0x10, 0xf5, 0x80, 0x5f, 0x38, 0xbf, 0x70, 0x47];
+    let (back, outermost) = (OUTER + 0x40, TRAMPOLINE + 0x40);
+    let r7 = arch.from_dwarf(7).expect("arm has it");
+    // The caller's frame can be found by the r7 that was popped only.
+    let mut outer = Row::new(arch.link().expect("arm has one"));
+    outer.cfa = Cfa::RegisterOffset(r7, 8);
+    outer.set(outer.return_address, Rule::Offset(-4));
+    let (_, root) = rows(arch);
+    let picture = Picture::new(arch, &[4, 5, 6, STACK + 24, 0, 0, 0, outermost]);
+    let mut picture = picture.code_before(INNER + 12, &end).code_before(back, call(arch));
+    picture = picture.row(OUTER, outer).row(TRAMPOLINE, root);
+    let start =
+        [(arch.pc(), INNER), (arch.sp(), STACK), (arch.link().expect("arm has one"), back), (r7, 240)];
+    let expected = vec![(INNER, How::Context), (back, How::Leaf), (outermost, How::Cfi)];
+    assert_eq!(picture.walk(&start), (expected, End::Root));
+}
+
+#[test]
 fn a_jump_to_nowhere_was_made_by_who_the_link_register_names() {
     for arch in Arch::ALL {
         let Some(link) = arch.link() else { continue };
