@@ -5,6 +5,8 @@
 . "$(dirname "$0")/lib.sh"
 sh "$here/cross.sh" "$@"
 folder=$VM_DIR/rust
+# What an earlier form of this script has left does not say which version it is, or was not finished.
+[ -e "$folder/version" ] || rm -rf "$folder"
 mkdir -p "$folder"
 wanted=''
 for name in "$@"; do
