@@ -108,6 +108,9 @@ pub fn uninstall(places: &Places) -> Result<Removed, PatternError> {
             known.map_or(("core".to_owned(), 0), |known| (known.pattern, known.pipe_limit));
         write_setting(PATTERN, &pattern)?;
         write_setting(LIMIT, &limit.to_string())?;
+    } else if let Some(known) = known.filter(|_| number(LIMIT) == Some(PIPE_LIMIT)) {
+        // Nobody has set it since.
+        write_setting(LIMIT, &known.pipe_limit.to_string())?;
     }
     remove(&places.sysctl)?;
     remove(&places.state)?;

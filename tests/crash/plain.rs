@@ -294,5 +294,15 @@ fn uninstall(settings: &Settings) -> Result<(), Stop> {
     if again.status.code() != Some(2) {
         return Err(format!("a second time: {again:?}").into());
     }
+    // What somebody else has set stays, and the limit goes back with us.
+    settings.install(&[])?;
+    set_pattern("|/bin/other %P");
+    let output =
+        settings.command(&["core-pattern", "uninstall"]).output().map_err(|error| error.to_string())?;
+    let wanted = ("|/bin/other %P".to_owned(), before.1);
+    let after = current();
+    if !output.status.success() || after != wanted {
+        return Err(format!("another one's pattern became {after:?}: {output:?}").into());
+    }
     Ok(())
 }
