@@ -15,6 +15,7 @@ use threaddump::collect::crash::Event;
 use threaddump::handler::confine;
 use threaddump::sys::fence::limit_reach;
 use threaddump::sys::fork;
+use threaddump::sys::privileges::only_open_as;
 
 mod support;
 
@@ -174,12 +175,60 @@ fn main() {
         assert_eq!(text, "done", "it can start threads and use memory");
     }
     let outer = outer_fence(targets);
+    wrong.extend(opener());
+    wrong.extend(endless_child());
     drop(sleeper);
     let _ = std::fs::remove_file("/tmp/threaddump-fence");
     let _ = std::fs::remove_dir("/tmp/threaddump-fence");
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(outer.is_empty(), "{outer:#?}");
     println!("test result: ok. {} attempts by 3 users failed", ATTEMPTS.len());
+}
+
+/// What the part that opens files cannot open: files of `/proc` that are there for those with rights, whatever their
+/// modes say.
+fn opener() -> Vec<String> {
+    let only = |user: u32, attempt: &dyn Fn() -> Result<(), String>| {
+        in_child(|| {
+            let _user = only_open_as(user, user).map_err(|error| format!("could not: {error}"))?;
+            attempt()
+        })
+    };
+    let addresses = || {
+        let mut text = [0; 4096];
+        let length = File::open("/proc/kallsyms").and_then(|mut file| file.read(&mut text));
+        let shown = text[..length.unwrap_or(0)].split(|&byte| byte == b'\n').any(|line| {
+            line.first().is_some_and(u8::is_ascii_hexdigit) && !line.starts_with(b"0000000000000000 ")
+        });
+        if shown { Ok(()) } else { Err("there are none".to_owned()) }
+    };
+    let maps = || io(File::open("/proc/1/maps").map(drop));
+    let mut wrong = Vec::new();
+    for user in [4242, 0] {
+        let (addresses, hosts) =
+            (only(user, &addresses), only(user, &|| io(File::open("/etc/hostname").map(drop))));
+        println!("user {user}, opening files: addresses of the kernel: {addresses}; a file of all: {hosts}");
+        if addresses == "done" || hosts != "done" {
+            wrong.push(format!("opening files as user {user}: {addresses}, {hosts}"));
+        }
+    }
+    let maps = only(4242, &maps);
+    println!("user 4242, opening files: the mappings of process 1: {maps}");
+    wrong.extend(Some(format!("the mappings of process 1: {maps}")).filter(|_| maps == "done"));
+    wrong
+}
+
+/// One that does not end is not waited for.
+fn endless_child() -> Option<String> {
+    let child = fork::child(|| {
+        std::thread::sleep(std::time::Duration::from_secs(600));
+        0
+    });
+    let child = child.expect("one thread");
+    let ended = fork::wait(child, std::time::Duration::from_millis(50));
+    fork::end(child);
+    let gone = nix::sys::signal::kill(Pid::from_raw(child.0), None);
+    (ended.is_some() || gone.is_ok()).then(|| format!("a child that does not end: {ended:?}, {gone:?}"))
 }
 
 fn with_threads() -> Result<(), String> {

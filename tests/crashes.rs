@@ -1,4 +1,6 @@
 //! The store of crashes, with programs that crash, other users, many writers, and full disks.
+#[path = "crashes/enemies.rs"]
+mod enemies;
 mod support;
 #[path = "crashes/writers.rs"]
 mod writers;

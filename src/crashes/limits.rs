@@ -1,5 +1,5 @@
 //! How much a store keeps, and what goes first.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::{Duration, SystemTime};
 
 use super::Id;
@@ -52,35 +52,41 @@ pub(super) fn surplus(
 ) -> Vec<(u32, Id)> {
     let mut gone = Vec::new();
     let mut owners: BTreeMap<u32, Vec<Held>> = BTreeMap::new();
-    let (mut count, mut bytes, mut freed) = (0, 0_u64, 0_u64);
+    // Wide enough for any sum: a user can make files as large as the file system likes, without a byte in them.
+    let (mut count, mut bytes, mut freed) = (0, 0_u128, 0_u128);
     for &one in held {
         let is_new = new == Some((one.owner, one.id));
         let age = now.duration_since(one.latest).unwrap_or_default();
         if age > limits.age && !is_new {
             gone.push((one.owner, one.id));
-            freed = freed.saturating_add(one.bytes);
+            freed += u128::from(one.bytes);
             continue;
         }
         count += 1;
-        bytes = bytes.saturating_add(one.bytes);
+        bytes += u128::from(one.bytes);
         if !is_new {
             owners.entry(one.owner).or_default().push(one);
         }
     }
     // The last is the oldest.
     owners.values_mut().for_each(|list| list.sort_by_key(|one| std::cmp::Reverse((one.latest, one.id))));
-    while count > limits.crashes || bytes > limits.bytes || freed < short {
-        let by_bytes = bytes > limits.bytes || freed < short;
-        let weight = |list: &[Held]| match by_bytes {
-            true => list.iter().fold(0_u64, |sum, one| sum.saturating_add(one.bytes)),
-            false => list.len() as u64,
+    for by_bytes in [true, false] {
+        let weight = |one: &Held| if by_bytes { u128::from(one.bytes) } else { 1 };
+        let weigh = |(&owner, list): (&u32, &Vec<Held>)| (list.iter().map(weight).sum::<u128>(), owner);
+        let mut heaviest: BinaryHeap<(u128, u32)> = owners.iter().map(weigh).collect();
+        let is_over = |count: usize, bytes: u128, freed: u128| match by_bytes {
+            true => bytes > u128::from(limits.bytes) || freed < u128::from(short),
+            false => count > limits.crashes,
         };
-        let Some(list) = owners.values_mut().max_by_key(|list| weight(list)) else { break };
-        let Some(oldest) = list.pop() else { break };
-        gone.push((oldest.owner, oldest.id));
-        count -= 1;
-        bytes = bytes.saturating_sub(oldest.bytes);
-        freed = freed.saturating_add(oldest.bytes);
+        while is_over(count, bytes, freed) {
+            let Some((all, owner)) = heaviest.pop() else { break };
+            let Some(oldest) = owners.get_mut(&owner).and_then(Vec::pop) else { continue };
+            gone.push((owner, oldest.id));
+            count -= 1;
+            bytes -= u128::from(oldest.bytes);
+            freed += u128::from(oldest.bytes);
+            heaviest.push((all - weight(&oldest), owner));
+        }
     }
     gone
 }
@@ -117,6 +123,15 @@ mod tests {
     }
 
     #[test]
+    fn sums_that_do_not_fit_into_64_bits_hide_nothing() {
+        let huge = |number| held(1, number, u64::MAX / 2, 5);
+        let all = [huge(1), huge(2), huge(3), huge(4), held(2, 5, 10, 60)];
+        let mut gone = gone(&all, limits(9, 100), 0, None);
+        gone.sort_unstable();
+        assert_eq!(gone, [key(all[0]), key(all[1]), key(all[2]), key(all[3])]);
+    }
+
+    #[test]
     fn the_oldest_goes_first() {
         let all = [held(1, 1, 10, 5), held(1, 2, 10, 60), held(1, 3, 10, 7)];
         assert_eq!(gone(&all, limits(2, 1000), 0, None), [key(all[1])]);
@@ -148,6 +163,7 @@ mod tests {
     #[test]
     fn sizes_that_cannot_be_do_not_overflow() {
         let all = [held(1, 1, u64::MAX, 5), held(1, 2, u64::MAX, 6)];
-        assert_eq!(gone(&all, limits(9, 10), u64::MAX, None), [key(all[1])]);
+        assert_eq!(gone(&all, limits(9, 10), u64::MAX, None), [key(all[1]), key(all[0])]);
+        assert_eq!(gone(&all, limits(9, u64::MAX), u64::MAX, None), [key(all[1])]);
     }
 }

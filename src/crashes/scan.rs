@@ -98,10 +98,21 @@ impl Scan {
         names
     }
 
+    /// Removes all files of one id.
+    pub(super) fn remove(&self, folder: &Folder, id: Id) -> Result<(), StoreError> {
+        self.files(id).iter().try_for_each(|name| folder.remove(&name.to_string()))
+    }
+
+    /// Bytes of all files of one id.
+    pub(super) fn bytes(&self, id: Id) -> u64 {
+        let numbers = self.crashes.get(&id).into_iter().flat_map(BTreeMap::values);
+        numbers.fold(0, |sum, files| sum.saturating_add(files.bytes()))
+    }
+
     /// For the limits.
     pub(super) fn held(&self, owner: u32) -> impl Iterator<Item = Held> {
         self.crashes.iter().map(move |(&id, numbers)| {
-            let bytes = numbers.values().fold(0_u64, |sum, files| sum.saturating_add(files.bytes()));
+            let bytes = self.bytes(id);
             let latest = numbers.values().filter_map(|files| files.time).max();
             Held { owner, id, bytes, latest: latest.unwrap_or(SystemTime::UNIX_EPOCH) }
         })

@@ -1,4 +1,5 @@
 //! A store as a whole: whose it is, its lock, and what has to go.
+use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -159,7 +160,7 @@ impl Store {
         self.drop_stale();
         for owner in self.owners()? {
             if let Some(folder) = self.folder(owner)? {
-                self.tidy(&folder)?;
+                self.unless_foreign(owner, self.tidy(&folder))?;
             }
         }
         let cleaned = match self.keep_limits(None, 0) {
@@ -239,12 +240,13 @@ impl Store {
             // Others have filled the disk. To lose everything would not help.
             return Err(self.no_space());
         }
-        let mut cleaned = Cleaned::default();
+        let mut gone: BTreeMap<u32, Vec<Id>> = BTreeMap::new();
         for (owner, id) in surplus(&held, &self.limits, short, new, SystemTime::now()) {
-            let bytes = held.iter().filter(|one| (one.owner, one.id) == (owner, id)).map(|one| one.bytes);
-            cleaned.bytes = bytes.fold(cleaned.bytes, u64::saturating_add);
-            cleaned.crashes += 1;
-            self.drop_id(owner, id)?;
+            gone.entry(owner).or_default().push(id);
+        }
+        let mut cleaned = Cleaned::default();
+        for (owner, ids) in gone {
+            self.drop_ids(owner, &ids, &mut cleaned)?;
         }
         if short > 0 && self.short()? > 0 {
             return Err(self.no_space());
@@ -265,7 +267,29 @@ impl Store {
 
     fn drop_id(&self, owner: u32, id: Id) -> Result<(), StoreError> {
         let Some(folder) = self.folder(owner)? else { return Ok(()) };
-        Scan::of(&folder)?.files(id).iter().try_for_each(|name| folder.remove(&name.to_string()))
+        Scan::of(&folder)?.remove(&folder, id)
+    }
+
+    /// The folder is looked at once: a user can fill his own with names.
+    fn drop_ids(&self, owner: u32, ids: &[Id], cleaned: &mut Cleaned) -> Result<(), StoreError> {
+        let Some(folder) = self.folder(owner)? else { return Ok(()) };
+        let scan = Scan::of(&folder)?;
+        for &id in ids {
+            if self.unless_foreign(owner, scan.remove(&folder, id))?.is_some() {
+                cleaned.crashes += 1;
+                cleaned.bytes = cleaned.bytes.saturating_add(scan.bytes(id));
+            }
+        }
+        Ok(())
+    }
+
+    /// In a folder of another user, who can put something else there at any time, nothing has to succeed: he would
+    /// keep the crashes of others out.
+    fn unless_foreign<T>(&self, owner: u32, result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+        match result {
+            Err(_) if owner != self.user => Ok(None),
+            result => result.map(Some),
+        }
     }
 
     /// Removes what writers left that were killed.

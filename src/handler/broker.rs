@@ -158,7 +158,7 @@ impl Broker<'_> {
     /// If it cannot take the rights of the user, or the connection failed.
     pub(super) fn serve(&self, socket: &OwnedFd) -> io::Result<()> {
         let host = Root::open(Path::new("/"))?;
-        let _user = privileges::AsUser::new(self.user.0, self.user.1)?;
+        let _user = privileges::only_open_as(self.user.0, self.user.1)?;
         let mut buffer = [0; MAX_MESSAGE];
         loop {
             let (length, _) = descriptors::receive(socket.as_fd(), &mut buffer)?;

@@ -1,5 +1,6 @@
 //! The folders in which files may be asked for by a base name: those of the files that the process has mapped,
 //! and those of debug files. Both sides have the list; what is not in it cannot even be said.
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -8,6 +9,8 @@ use crate::collect::crash::PinnedFile;
 
 /// Folders at most.
 const MAX_FOLDERS: usize = 4096;
+/// Bytes of a path that can be opened at all (`PATH_MAX`).
+const MAX_PATH: usize = 4096;
 /// Folders of files that debug files share; there is one for each architecture.
 const MAX_SHARED: usize = 64;
 
@@ -37,8 +40,11 @@ impl Folders {
 
     fn of_paths<'a>(files: impl Iterator<Item = &'a Path>, debug: &[PathBuf]) -> Folders {
         let mut all: Vec<PathBuf> = Vec::new();
+        // The process is held meanwhile, and has chosen the paths.
+        let mut known = HashSet::new();
         let mut add = |folder: PathBuf| {
-            if all.len() < MAX_FOLDERS && !all.contains(&folder) {
+            let fits = folder.as_os_str().len() <= MAX_PATH;
+            if fits && all.len() < MAX_FOLDERS && known.insert(folder.clone()) {
                 all.push(folder);
             }
         };
@@ -107,6 +113,18 @@ mod tests {
         for wrong in ["/d/.build-id/ab/cdef", "/d/.build-id/ab/xyz.debug", "/d/.build-id/ab/cde.debug"] {
             assert_eq!(folders().find(Path::new(wrong)), None, "{wrong}");
         }
+    }
+
+    /// Compared one by one, part by part from the end, these would take minutes.
+    #[test]
+    fn many_deep_folders_are_no_work() {
+        let deep = "/a".repeat(1800);
+        let files: Vec<PathBuf> = (0..4096).map(|n| PathBuf::from(format!("/{n}{deep}/x.so"))).collect();
+        let endless = PathBuf::from(format!("/{}/x.so", "a/".repeat(3000)));
+        let all = [&endless].into_iter().chain(&files).chain(&files).map(PathBuf::as_path);
+        let folders = Folders::of_paths(all, &[]);
+        assert_eq!(folders.all.len(), MAX_FOLDERS);
+        assert!(folders.all.iter().all(|folder| folder.as_os_str().len() <= MAX_PATH));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub use queue::{PARALLEL, count_abandoned};
 pub use worker::confine;
 
 use crate::collect::crash::{
-    Caught, Event, ExitStops, Held, Limits, Origin, executable, read_notes, stop_at_exit,
+    Caught, Dumpable, Event, ExitStops, Held, Limits, Origin, executable, has_ended, read_notes, stop_at_exit,
 };
 use crate::core_pattern;
 use crate::crashes::journal::Entry;
@@ -58,6 +58,10 @@ const NOTES_OF_THREAD: u64 = 4 << 10;
 const USUAL_PIPE: u64 = 64 << 10;
 /// Bytes that one is made to hold at most.
 const MAX_PIPE: u64 = 16 << 20;
+
+/// Its user could have killed the process and put one with more rights in its place.
+const UNSURE: &str = "the kernel gave no descriptor of the process, and had written the whole core when it was looked \
+    at: it is not certain that this was the process that crashed, so only root may see it";
 
 /// Where registers are to come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -182,6 +186,10 @@ fn store(
     let via = if options.chain.is_some() { Via::Notes } else { options.via };
     widen(&input, &event);
     let mut held = Held::open(event, pidfd.as_ref().map(AsFd::as_fd), &limits, via == Via::Ptrace);
+    if held.event.pidfd.is_none() && has_ended(&input) {
+        held.event.dumpable = Dumpable::ByRoot;
+        held.problems.push(Problem::new("process", UNSURE));
+    }
     let notes = options.notes.iter().chain(&queue.trouble);
     held.problems.extend(notes.map(|note| Problem::new("settings", note.clone())));
     let (mut hold, origin) = Hold::take(input, &mut held, via, limits.deadline);

@@ -2,13 +2,12 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid as RawPid;
+use nix::sys::wait::WaitStatus;
 
 use super::broker::Broker;
 use super::folders::Folders;
@@ -19,6 +18,9 @@ use crate::collect::crash::{Held, Limits, Origin};
 use crate::crashes::Facts;
 use crate::ids::Pid;
 use crate::sys::{descriptors, fork, privileges};
+
+/// How long the end of a worker is waited for that has closed its pipe. Its memory may be large.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// A crash to be stored.
 #[derive(Debug)]
@@ -42,6 +44,9 @@ pub(super) fn run(
     let (origin, result) = match start(held, origin, &folders, (limits, began), options) {
         Ok((origin, mut team)) => {
             let result = team.attend(&mut hold, &origin, (limits.deadline, queue), options);
+            // First, since they may wait for a file system that the process serves.
+            hold.let_go(&origin, options.chain.as_ref());
+            let result = result.and_then(|incoming| incoming.finish().ok_or_else(|| team.why_it_ended()));
             (origin, result)
         }
         Err((origin, error)) => (origin, Err(format!("the processes for that cannot be started: {error}"))),
@@ -121,14 +126,14 @@ fn start(
 }
 
 impl Team {
-    /// Waits for the result. Lets the process go when the worker says so, or at the deadline.
+    /// Waits until no more is said. Lets the process go when the worker says so, or at the deadline.
     fn attend(
         &mut self,
         hold: &mut Hold,
         origin: &Origin,
         (deadline, queue): (Instant, &Queue),
         options: &Options,
-    ) -> Result<Output, String> {
+    ) -> Result<Incoming, String> {
         let chain = options.chain.as_ref();
         let mut incoming = Incoming::default();
         let mut end = deadline + options.work;
@@ -161,7 +166,7 @@ impl Team {
                 Err(error) => return Err(format!("what came is not understood: {error}")),
             }
         }
-        incoming.finish().ok_or_else(|| self.why_it_ended())
+        Ok(incoming)
     }
 
     /// Whether there is something to read before the time is over.
@@ -179,17 +184,22 @@ impl Team {
     }
 
     fn why_it_ended(&mut self) -> String {
-        let Some(pid) = self.worker.take() else { return "there is no process for that".to_owned() };
+        let Some(pid) = self.worker else { return "there is no process for that".to_owned() };
         let rights = worker::Failed::Rights as i32;
-        match waitpid(RawPid::from_raw(pid.0), None) {
-            Ok(WaitStatus::Signaled(_, signal, _)) => {
+        // It need not end because it has closed its pipe.
+        let Some(status) = fork::wait(pid, GRACE) else {
+            return "the process that unwinds says no more".to_owned();
+        };
+        self.worker = None;
+        match status {
+            WaitStatus::Signaled(_, signal, _) => {
                 format!("the process that unwinds was ended by {signal}")
             }
-            Ok(WaitStatus::Exited(_, fork::PANICKED)) => "the process that unwinds has failed".to_owned(),
-            Ok(WaitStatus::Exited(_, status)) if status == rights => {
+            WaitStatus::Exited(_, fork::PANICKED) => "the process that unwinds has failed".to_owned(),
+            WaitStatus::Exited(_, status) if status == rights => {
                 "the process that unwinds could not give up its rights".to_owned()
             }
-            Ok(WaitStatus::Exited(_, status)) => {
+            WaitStatus::Exited(_, status) => {
                 format!("the process that unwinds ended with status {status}")
             }
             _ => "the process that unwinds has ended".to_owned(),
@@ -201,8 +211,7 @@ impl Drop for Team {
     fn drop(&mut self) {
         for pid in [self.worker.take(), self.broker.take()].into_iter().flatten() {
             // The worker has ended by itself, unless it took too long.
-            let ended = waitpid(RawPid::from_raw(pid.0), Some(WaitPidFlag::WNOHANG));
-            if !matches!(ended, Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..))) {
+            if fork::wait(pid, Duration::ZERO).is_none() {
                 fork::end(pid);
             }
         }

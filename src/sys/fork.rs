@@ -2,7 +2,11 @@
 #![allow(unsafe_code)]
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid as RawPid;
 
 use crate::ids::Pid;
@@ -10,6 +14,10 @@ use crate::proc::{ProcDir, count_tasks};
 
 /// What a child ends with if it panics.
 pub const PANICKED: i32 = 101;
+/// How long the end of a killed child is waited for. Its memory may be large.
+const LONGEST_END: Duration = Duration::from_secs(5);
+/// Between two looks at a child.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Starts a child that does `work` and ends with what that gives as its exit status.
 ///
@@ -34,12 +42,25 @@ pub fn child(work: impl FnOnce() -> i32) -> io::Result<Pid> {
     }
 }
 
-/// Ends a child by SIGKILL, and collects it.
+/// Waits for the end of a child, and collects it; `None` if it has not ended in time, or is no child.
+pub fn wait(child: Pid, longest: Duration) -> Option<WaitStatus> {
+    let until = Instant::now() + longest;
+    loop {
+        match waitpid(RawPid::from_raw(child.0), Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) if Instant::now() < until => sleep(PAUSE),
+            Ok(WaitStatus::StillAlive) => return None,
+            Err(Errno::EINTR) => {}
+            ended => return ended.ok(),
+        }
+    }
+}
+
+/// Ends a child by SIGKILL, and collects it. One that waits for a file system which does not answer ends when that
+/// does: who is to go on meanwhile cannot wait for it.
 pub fn end(child: Pid) {
-    let pid = RawPid::from_raw(child.0);
     // It is our child, so its number belongs to nobody else before it is collected.
-    let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
-    let _ = nix::sys::wait::waitpid(pid, None);
+    let _ = nix::sys::signal::kill(RawPid::from_raw(child.0), nix::sys::signal::Signal::SIGKILL);
+    let _ = wait(child, LONGEST_END);
 }
 
 #[cfg(test)]

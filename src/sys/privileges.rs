@@ -16,6 +16,8 @@ use nix::unistd::{Gid, Uid, chdir, chroot, setgroups, setresgid, setresuid};
 const NOWHERE: &str = "/proc/self/fdinfo";
 /// `_LINUX_CAPABILITY_VERSION_3` (`include/uapi/linux/capability.h`).
 const CAPABILITY_VERSION: u32 = 0x2008_0522;
+/// `CAP_DAC_OVERRIDE` and `CAP_DAC_READ_SEARCH`, with which root passes over the modes of files.
+const OVER_MODES: u32 = 1 << 1 | 1 << 2;
 
 /// Limits of a process that works on what a crashed one has left.
 #[derive(Clone, Copy, Debug)]
@@ -76,12 +78,30 @@ pub fn has_capabilities(path: &Path) -> bool {
     unsafe { libc::getxattr(path.as_ptr(), name, std::ptr::null_mut(), 0) > 0 }
 }
 
-/// capset(2) with nothing.
+/// Becomes one that only opens files for good, as [`AsUser`] says: root's other rights would open files of `/proc` to
+/// it that the user cannot open, whatever their modes say. It ends with its parent.
+///
+/// # Errors
+/// As [`AsUser::new`], capset(2) and prctl(2).
+pub fn only_open_as(uid: u32, gid: u32) -> io::Result<AsUser> {
+    let user = AsUser::new(uid, gid)?;
+    set_capabilities(if uid == 0 { OVER_MODES } else { 0 })?;
+    // A change of ids has reset it.
+    end_with_parent()?;
+    Ok(user)
+}
+
 fn drop_capabilities() -> io::Result<()> {
+    set_capabilities(0)
+}
+
+/// capset(2) with nothing but these, of the first 32.
+fn set_capabilities(kept: u32) -> io::Result<()> {
     let header = [CAPABILITY_VERSION, 0];
-    let nothing = [0_u32; 6];
+    // Effective, permitted and inheritable, and the same for the rest.
+    let sets = [kept, kept, 0, 0, 0, 0];
     // SAFETY: both records have the layout of version 3 and outlive the call.
-    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), nothing.as_ptr()) };
+    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

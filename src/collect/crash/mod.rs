@@ -21,7 +21,7 @@ pub use event::{Dumpable, Event};
 pub use exit_stop::{ExitStops, stop_at_exit};
 pub use held::{FileId, Held, PinnedFile};
 pub use identity::executable;
-pub use stream::read_notes;
+pub use stream::{has_ended, read_notes};
 
 use crate::ids::Tid;
 

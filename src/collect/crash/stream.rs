@@ -31,6 +31,16 @@ pub fn read_notes(input: &mut File, deadline: Instant) -> (Vec<u8>, Option<Strin
     (bytes, result.err().map(|trouble| format!("cannot read the notes of the core: {trouble}")))
 }
 
+/// Whether nobody writes into it any more. While the kernel does, the process is there, and its number is that of no
+/// other.
+pub fn has_ended(input: &File) -> bool {
+    let mut files = [PollFd::new(input.as_fd(), PollFlags::empty())];
+    match poll(&mut files, PollTimeout::ZERO) {
+        Ok(0) => false,
+        Ok(_) | Err(_) => true,
+    }
+}
+
 enum Trouble {
     Late,
     Ended,
@@ -82,5 +92,22 @@ fn is_ready(input: &File, deadline: Instant) -> io::Result<bool> {
             Ok(count) => return Ok(count > 0),
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_has_ended_when_nobody_writes_it_any_more() {
+        let (read, write) = nix::unistd::pipe().expect("a pipe");
+        let read = File::from(read);
+        assert!(!has_ended(&read));
+        nix::unistd::write(&write, b"core").expect("there is room");
+        assert!(!has_ended(&read), "there is more to come");
+        drop(write);
+        assert!(has_ended(&read), "whatever is left in it");
+        assert!(!has_ended(&File::open("/dev/null").expect("it is there")));
     }
 }
