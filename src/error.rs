@@ -32,15 +32,7 @@ impl Failure {
     /// Something could not be done with a file.
     pub fn file(what: &str, path: &Path, cause: &io::Error) -> Failure {
         let failure = Failure::new(format!("cannot {what} {}: {}", path.display(), plain(cause)));
-        match cause.kind() {
-            io::ErrorKind::PermissionDenied => {
-                failure.advise("check the permissions of the file and its directory")
-            }
-            io::ErrorKind::NotFound => failure.advise("check the path"),
-            io::ErrorKind::FileTooLarge => failure.advise("raise the limit (ulimit -f), or write less"),
-            io::ErrorKind::StorageFull => failure.advise("free some space, or write to another file system"),
-            _ => failure,
-        }
+        Failure { advice: file_advice(cause).map(str::to_owned), ..failure }
     }
 
     /// A file is no snapshot that can be used.
@@ -61,7 +53,11 @@ impl Failure {
             CoreError::Io { what, source } => Failure::new(format!("cannot {what}: {}", plain(source))),
             error => Failure::new(format!("cannot use {name}: {error}")),
         };
-        Failure { advice: error.advice().map(str::to_owned), ..failure }
+        let advice = match error {
+            CoreError::Io { source, .. } => file_advice(source),
+            error => error.advice(),
+        };
+        Failure { advice: advice.map(str::to_owned), ..failure }
     }
 
     /// Adds lines that belong to the message.
@@ -112,6 +108,18 @@ impl std::error::Error for Failure {}
 impl From<CollectError> for Failure {
     fn from(error: CollectError) -> Failure {
         Failure { advice: error.advice(), ..Failure::new(error.to_string()) }
+    }
+}
+
+/// The next step where something could not be done with a file.
+fn file_advice(cause: &io::Error) -> Option<&'static str> {
+    match cause.kind() {
+        io::ErrorKind::PermissionDenied => Some("check the permissions of the file and its directory"),
+        io::ErrorKind::NotFound => Some("check the path"),
+        io::ErrorKind::IsADirectory => Some("name a file"),
+        io::ErrorKind::FileTooLarge => Some("raise the limit (ulimit -f), or write less"),
+        io::ErrorKind::StorageFull => Some("free some space, or write to another file system"),
+        _ => None,
     }
 }
 

@@ -40,11 +40,7 @@ pub(super) fn run(arguments: &CompareArgs) -> Result<Exit, Failure> {
 fn ways(target: &OsStr, arguments: &CompareArgs) -> Result<Comparison, Failure> {
     let text = target.to_str().ok_or_else(|| Failure::usage("a name of a process is text"))?;
     let target = values::target(text).map_err(|error| Failure::usage(error.to_string()))?;
-    let mut found = targets::find(std::slice::from_ref(&target), false)?;
-    let Some(&pid) = found.pids.first() else {
-        let failure = found.failures.pop();
-        return Err(failure.unwrap_or_else(|| Failure::new("there is nothing to compare")));
-    };
+    let pid = targets::find_one(&target)?;
     let options = dump::Options::with_debug_dirs(arguments.debug_dirs.iter().cloned());
     let look = |via| {
         let how = collect::Options { timeout: arguments.timeout, via, ..collect::Options::default() };

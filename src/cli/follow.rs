@@ -106,31 +106,39 @@ impl Dumper {
             choose(snapshot, &render.threads)?;
             Ok::<(), Failure>(())
         })?;
-        self.write(&report, ticket)?;
+        let written = self.write(&report, ticket);
         if let Some(store) = self.store.as_ref().filter(|_| report.signal.is_some()) {
             let stored = store.add(&report).map_err(|error| Failure::from(&error))?;
             render
                 .say(|| format!("process {}: crash {}, seen {} times", ticket.pid, stored.id, stored.count));
         }
+        let is_where_asked = written?;
         if ticket.left_out > 0 {
             let what = format!("{} dumps before this one were left out", ticket.left_out);
             self.tell(&Failure::new(what).advise("those before them were still being written"));
             return Ok(Exit::Incomplete);
         }
-        Ok(if report.complete { Exit::Complete } else { Exit::Incomplete })
+        Ok(if report.complete && is_where_asked { Exit::Complete } else { Exit::Incomplete })
     }
 
-    fn write(&self, report: &Report, ticket: &Ticket) -> Result<(), Failure> {
-        let Some(pattern) = &self.pattern else { return self.write_to_stream(report, ticket.number) };
+    /// Whether it is where it was asked for.
+    fn write(&self, report: &Report, ticket: &Ticket) -> Result<bool, Failure> {
+        let Some(pattern) = &self.pattern else {
+            return self.write_to_stream(report, ticket.number).map(|()| true);
+        };
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let path = pattern.path(Place { pid: ticket.pid.0, time, number: ticket.number });
         let bytes = self.rendered(report, true, false, false)?;
-        self.write_to_file(&path, &bytes, ticket.number)?;
+        if let Err(failure) = self.write_to_file(&path, &bytes, ticket.number) {
+            // A program crashes only once.
+            self.tell(&failure);
+            return self.write_to_stream(report, ticket.number).map(|()| false);
+        }
         self.arguments.render.say(|| format!("process {}: dump {}", ticket.pid, path.display()));
         if !report.complete && !self.arguments.render.quiet {
             warn(report);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn write_to_stream(&self, report: &Report, number: u64) -> Result<(), Failure> {

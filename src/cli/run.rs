@@ -76,9 +76,11 @@ fn status(end: End) -> Exit {
 fn not_started(arguments: &RunArgs, error: &io::Error) -> Failure {
     let name = arguments.command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
     let failure = Failure::new(format!("cannot run {name}: {}", plain(error)));
-    if error.kind() == io::ErrorKind::NotFound {
-        failure.advise("check the name, and PATH").with_exit(NOT_FOUND)
-    } else {
-        failure.with_exit(CANNOT_RUN)
+    match error.kind() {
+        io::ErrorKind::NotFound => failure.advise("check the name, and PATH").with_exit(NOT_FOUND),
+        io::ErrorKind::PermissionDenied => {
+            failure.advise("check that it is a file that may be executed").with_exit(CANNOT_RUN)
+        }
+        _ => failure.with_exit(CANNOT_RUN),
     }
 }

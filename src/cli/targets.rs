@@ -3,6 +3,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
+use super::Exit;
 use super::values::Target;
 use crate::collect::find::{self, Found};
 use crate::error::{Failure, plain};
@@ -18,6 +19,20 @@ pub(super) struct Targets {
     pub(super) pids: Vec<Pid>,
     /// Names that nothing has.
     pub(super) failures: Vec<Failure>,
+}
+
+/// The only process that a command can take.
+///
+/// # Errors
+/// If there is none, or a name is ambiguous.
+pub(super) fn find_one(target: &Target) -> Result<Pid, Failure> {
+    let one = |failure: Failure| match failure.exit() {
+        Exit::Usage => failure.advise("give one process id"),
+        _ => failure,
+    };
+    let mut found = find(std::slice::from_ref(target), false).map_err(one)?;
+    let nothing = || found.failures.pop().unwrap_or_else(|| Failure::new("there is no such process"));
+    found.pids.first().copied().ok_or_else(nothing)
 }
 
 /// # Errors
@@ -42,12 +57,17 @@ fn named(name: &str, all: bool, found: &mut Targets) -> Result<(), Failure> {
         [] => {
             let nothing = || Failure::new(format!("no process is named {name}"));
             let failure = find::why_none(name).map(Failure::from);
-            found.failures.push(failure.unwrap_or_else(|| nothing().advise("list processes with: ps -e")));
+            found.failures.push(failure.unwrap_or_else(|| nothing().advise(next_step(name))));
         }
         [_, _, ..] if !all => return Err(ambiguous(name, &matches)),
         matches => found.pids.extend(matches.iter().map(|found| found.pid)),
     }
     Ok(())
+}
+
+fn next_step(name: &str) -> &'static str {
+    // There is no command of this name, but many tools have one.
+    if name == "help" { "see: threaddump --help, or man threaddump" } else { "list processes with: ps -e" }
 }
 
 fn ambiguous(name: &str, matches: &[Found]) -> Failure {

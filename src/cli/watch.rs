@@ -10,11 +10,7 @@ use crate::collect::follow::{Target, follow};
 use crate::error::Failure;
 
 pub(super) fn run(arguments: &WatchArgs) -> Result<Exit, Failure> {
-    let mut found = targets::find(std::slice::from_ref(&arguments.target), false)?;
-    let Some(&pid) = found.pids.first() else {
-        let failure = found.failures.pop();
-        return Err(failure.unwrap_or_else(|| Failure::new("there is nothing to watch")));
-    };
+    let pid = targets::find_one(&arguments.target)?;
     if arguments.follow.render.output.is_none() {
         check_stdout()?;
     }

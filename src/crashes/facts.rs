@@ -204,7 +204,9 @@ fn command(arguments: &[String]) -> Vec<String> {
 }
 
 /// How the innermost frames of a program that aborts itself are called: what called them is of interest.
-const ABORTING: [&str; 15] = [
+const ABORTING: [&str; 16] = [
+    // On i386 it makes the system calls of the others.
+    "__kernel_vsyscall",
     "abort",
     "__abort",
     "raise",
@@ -240,7 +242,14 @@ const ABORTING_BEGINNINGS: [&str; 12] = [
 
 /// Where it crashed, in words.
 fn place(frames: &[Frame]) -> Option<String> {
-    let interesting = |frame: &&Frame| frame.function.as_deref().is_some_and(|name| !is_aborting(name));
+    let is_aborted = |frame: &&Frame| frame.function.as_deref().is_some_and(is_aborting);
+    let libraries: Vec<&str> =
+        frames.iter().filter(is_aborted).filter_map(|frame| frame.module.as_deref()).collect();
+    // Of stripped code the module is known, and that of the functions that abort is none of interest.
+    let interesting = |frame: &&Frame| match frame.function.as_deref() {
+        Some(name) => !is_aborting(name),
+        None => frame.module.as_deref().is_some_and(|module| !libraries.contains(&module)),
+    };
     let first = frames.first()?;
     // If nothing but such functions is there, one of them is what there is.
     let frame = match first.function.as_deref() {

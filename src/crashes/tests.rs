@@ -390,3 +390,17 @@ fn the_place_of_a_crash_is_not_where_the_library_aborts() {
     report.threads[0].frames = vec![frame(None, "/lib/libc.so.6"), frame(Some("main"), "/bin/x")];
     assert_eq!(Facts::of(&report).expect("it is a crash").function.as_deref(), Some("[libc.so.6]"));
 }
+
+#[test]
+fn stripped_code_that_aborts_is_told_by_its_module() {
+    let mut report = report();
+    let (libc, vdso) = ("/lib/libc.so.6", "[vdso]");
+    let aborts = [frame(Some("__kernel_vsyscall"), vdso), frame(None, libc), frame(Some("abort"), libc)];
+    let mut place = |rest: &[Frame]| {
+        report.threads[0].frames = aborts.iter().chain(rest).cloned().collect();
+        Facts::of(&report).expect("it is a crash").function
+    };
+    let start = frame(Some("__libc_start_call_main"), libc);
+    assert_eq!(place(&[frame(None, "/bin/x"), start.clone()]).as_deref(), Some("[x]"));
+    assert_eq!(place(&[frame(Some("check"), "/bin/x"), start]).as_deref(), Some("check"));
+}

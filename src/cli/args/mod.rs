@@ -86,7 +86,7 @@ pub(super) struct Cli {
 /// The other commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Start a program, and dump it on SIGQUIT (Ctrl-\\) and when it crashes
+    /// Start a program, and dump it on SIGQUIT (Ctrl-\) and when it crashes
     ///
     /// The program runs at full speed. It owns standard input and output; dumps go to standard
     /// error, or to files.
@@ -95,7 +95,7 @@ pub(super) enum Command {
     /// Dump a running process on SIGQUIT and when it crashes
     ///
     /// Ends when the process does, or on SIGINT (Ctrl-C) and SIGTERM; the process then runs on
-    /// alone. A SIGQUIT (Ctrl-\\) to this program dumps the process and sends it nothing.
+    /// alone. A SIGQUIT (Ctrl-\) to this program dumps the process and sends it nothing.
     #[command(after_help = "Exit status: as for a dump; 0 if there was none")]
     Watch(WatchArgs),
     /// Dump from a core file
