@@ -57,9 +57,11 @@ from_source() {
     # Its lock file is that of the source: the crates it names are checked against it.
     printf '[package]\nname = "std-for-others"\nversion = "0.0.0"\nedition = "2021"\n[workspace]\n' >"$folder/std/Cargo.toml"
     echo '#![no_std]' >"$folder/std/src/lib.rs"
+    # With bitcode, as the one of a distribution: the relay's library is optimised as a whole.
     (cd "$folder/std" && . "$folder/env" && unset CARGO_PROFILE_RELEASE_LTO &&
-        RUSTC_BOOTSTRAP=1 cargo build -q --release -Z build-std=std,test --target "$rust" --target-dir "$folder/std/target")
+        RUSTFLAGS=-Cembed-bitcode=yes RUSTC_BOOTSTRAP=1 cargo build -q --release -Z build-std=std,test --target "$rust" --target-dir "$folder/std/target")
     mkdir -p "$folder/usr/lib/rustlib/$rust/lib"
+    rm -f "$folder/usr/lib/rustlib/$rust/lib/"*.rlib
     cp "$folder/std/target/$rust/release/deps/"*.rlib "$folder/usr/lib/rustlib/$rust/lib/"
     rm -f "$folder/usr/lib/rustlib/$rust/lib/libstd_for_others-"*
 }
