@@ -45,11 +45,17 @@ use crate::dump;
 use crate::error::plain;
 use crate::proc::{ProcDir, count_tasks};
 use crate::snapshot::Problem;
+use crate::sys::alarm::Watchdog;
 use crate::sys::descriptors;
 use queue::{Queue, Slot};
 
 /// The part of the time in which a process may be held that is spent waiting, at most.
 const PART_TO_WAIT: (u32, u32) = (4, 5);
+/// After the time in which a process may be held, this handler is ended if the process still is: threads that stop too
+/// late are let go for ten seconds.
+const GRACE: Duration = Duration::from_secs(15);
+/// The same after the time for everything; the store is waited for.
+const AFTER_WORK: Duration = Duration::from_secs(120);
 /// Descriptors that are used for files of code, at most.
 const FILES: u64 = 8192;
 /// Bytes of notes of one thread on most machines.
@@ -145,6 +151,7 @@ impl std::error::Error for Lost {}
 /// If nothing could be stored.
 pub fn handle(event: Event, options: &Options) -> Result<Delivery, Lost> {
     let began = Instant::now();
+    let _watchdog = Watchdog::after(options.hold + options.work + AFTER_WORK).ok();
     let known = event.clone();
     let mut exe = None;
     let filled = descriptors::fill_standard();
@@ -173,6 +180,8 @@ fn store(
     (queue, began): (&mut Queue, Instant),
     exe: &mut Option<Vec<u8>>,
 ) -> Result<Delivery, Lost> {
+    // A file of /proc may wait for what the process itself serves, or holds locked.
+    let watchdog = Watchdog::after(options.hold + GRACE).ok();
     descriptors::allow_files(FILES);
     let input = descriptors::take_stdin()?;
     let pidfd = event.pidfd.and_then(descriptors::take_inherited);
@@ -194,6 +203,7 @@ fn store(
     held.problems.extend(notes.map(|note| Problem::new("settings", note.clone())));
     let (mut hold, origin) = Hold::take(input, &mut held, via, limits.deadline);
     (hold.pidfd, hold.turn, hold.deadline) = (pidfd, turn, Some(limits.deadline));
+    hold.watchdog = watchdog;
     let result = supervise::run(&mut held, origin, hold, &limits, (began, queue), options);
     *exe = held.facts.exe.take();
     Ok(deliver::deliver(&held.event, result, options)?)
@@ -210,6 +220,8 @@ struct Hold {
     deadline: Option<Instant>,
     /// Why the core was not passed on.
     trouble: Option<String>,
+    /// For as long as it is held, also while stops are let go.
+    watchdog: Option<Watchdog>,
 }
 
 impl Hold {

@@ -1,4 +1,4 @@
-//! A signal that ends waiting system calls, at intervals.
+//! A signal that ends waiting system calls, at intervals; and one that ends this process if nothing else does.
 #![allow(unsafe_code)]
 use std::io;
 use std::time::Duration;
@@ -36,6 +36,26 @@ impl Alarm {
         timer.set(Expiration::Interval(interval.into()), TimerSetTimeFlags::empty())?;
         alarm.timer = Some(timer);
         Ok(alarm)
+    }
+}
+
+/// Ends this process by SIGKILL at a time, wherever it waits, unless it is dropped before. Children do not inherit it
+/// (timer_create(2)).
+#[derive(Debug)]
+pub struct Watchdog {
+    _timer: Timer,
+}
+
+impl Watchdog {
+    /// From now on.
+    ///
+    /// # Errors
+    /// As timer_create(2) and timer_settime(2).
+    pub fn after(time: Duration) -> io::Result<Watchdog> {
+        let event = SigevNotify::SigevSignal { signal: Signal::SIGKILL, si_value: 0 };
+        let mut timer = Timer::new(ClockId::CLOCK_MONOTONIC, SigEvent::new(event))?;
+        timer.set(Expiration::OneShot(time.into()), TimerSetTimeFlags::empty())?;
+        Ok(Watchdog { _timer: timer })
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) const ALL: &[(&str, Test)] = &[
     ("crashes_for_which_there_is_no_turn_are_counted_and_logged", no_turn),
     ("others_go_on_when_a_handler_is_killed", killed_in_turn),
     ("crashes_that_the_kernel_skips_are_counted_by_its_log", skipped_by_the_kernel),
+    ("a_handler_that_waits_for_ever_is_ended", stuck),
     ("threads_that_stop_too_late_for_ptrace_are_let_go", late_stops),
     ("settings_are_read_from_a_file_and_lose_nothing", settings_file),
 ];
@@ -228,6 +229,20 @@ fn killed_in_turn(settings: &Settings) -> Result<(), Stop> {
         return Err(format!("{} stored, {lost:#?}", kept - before).into());
     }
     Ok(())
+}
+
+/// Stopped is what comes nearest to one that waits for ever.
+fn stuck(settings: &Settings) -> Result<(), Stop> {
+    settings.install(&["--hold", "1s"])?;
+    let (mut child, handler) = stopped_handler(settings)?;
+    let clock = Instant::now();
+    child.wait().map_err(text)?;
+    in_time(clock.elapsed())?;
+    wait("its end", || handlers(settings).is_empty().then_some(()))?;
+    settings.command(&["core-pattern", "status"]).output().map_err(text)?;
+    let lost = lost(settings);
+    let is_counted = |crash: &LostCrash| crash.pid == child.id() as i32 && crash.reason.contains("was ended");
+    if lost.iter().any(is_counted) { Ok(()) } else { Err(format!("{handler}: {lost:#?}").into()) }
 }
 
 fn skipped_by_the_kernel(settings: &Settings) -> Result<(), Stop> {
