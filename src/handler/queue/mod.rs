@@ -90,7 +90,10 @@ impl Queue {
         }
     }
 
-    /// Waits until it may be unwound; `false` if there was no turn in time. Nobody is held meanwhile.
+    /// Waits until it may be unwound. Nobody is held meanwhile.
+    ///
+    /// # Errors
+    /// If there was no turn in time.
     pub(super) fn work(&self, until: Instant) -> Result<Option<Slot>, Busy> {
         let Some(slots) = &self.slots else { return Ok(None) };
         let began = Instant::now();
