@@ -112,17 +112,7 @@ mod tests {
         // two buckets, first hashed symbol 3, one bloom word, chains end at symbols 4 and 6
         let words: [u32; 12] = [2, 3, 1, 0, 0, 0, 3, 5, 0x10, 0x11, 0x20, 0x21];
         let table: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        let (bytes, layout, arch) = (&[][..], Layout::File, Arch::X86_64);
-        let elf = Elf {
-            bytes,
-            layout,
-            arch,
-            fixed: false,
-            entry: 0,
-            segments: Vec::new(),
-            sections: Vec::new(),
-            headers_end: 0,
-        };
+        let elf = Elf::bare();
         assert_eq!(gnu_hash_count(&elf, &table), Some(7));
         assert_eq!(gnu_hash_count(&elf, &table[..table.len() - 4]), None);
         assert_eq!(gnu_hash_count(&elf, &[0xff; 16]), None);

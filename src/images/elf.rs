@@ -253,6 +253,21 @@ impl<'s> Elf<'s> {
         }
     }
 
+    /// A file for x86_64 in which nothing is.
+    #[cfg(test)]
+    pub(super) fn bare() -> Elf<'static> {
+        Elf {
+            bytes: &[],
+            layout: Layout::File,
+            arch: Arch::X86_64,
+            fixed: false,
+            entry: 0,
+            segments: Vec::new(),
+            sections: Vec::new(),
+            headers_end: 0,
+        }
+    }
+
     /// How long a file is that should be longer, and how long it should be, going by its sections, in bytes.
     pub(super) fn cut(&self) -> Option<(u64, u64)> {
         let length = self.bytes.len() as u64;

@@ -174,22 +174,11 @@ fn zstd(data: &[u8], inflated: &mut [u8]) -> Result<usize, String> {
 mod tests {
     use threaddump_arch::Arch;
 
-    use super::super::elf::Layout;
     use super::*;
 
     /// A file of class 64; its headers do not matter.
     fn elf() -> Elf<'static> {
-        let (bytes, layout, arch) = (&[][..], Layout::File, Arch::X86_64);
-        Elf {
-            bytes,
-            layout,
-            arch,
-            fixed: false,
-            entry: 0,
-            segments: Vec::new(),
-            sections: Vec::new(),
-            headers_end: 0,
-        }
+        Elf::bare()
     }
 
     fn zlib(data: &[u8]) -> Vec<u8> {
